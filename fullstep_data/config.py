@@ -1,0 +1,189 @@
+"""The data half of a recipe, typed: one frozen model per stage. Inert: nothing here opens a file or a model.
+
+Choices that cannot stand together are different types, told apart by `kind`. `cli.recipe` reads TOML into these and adds the
+training half.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Preset = Literal["gsm8k", "math", "svamp", "aqua", "metamath"]
+
+
+class Config(BaseModel):
+    """Base of every section: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Columns(Config):
+    """Which columns of a source hold what. `question` may join several columns with a blank: ["Body", "Question"]."""
+
+    question: str | tuple[str, ...] = "question"
+    answer: str = "answer"
+    reference_solution: str | None = None
+    row_id: str | None = None
+    split: str | None = None
+
+
+class FileSource(Config):
+    """A JSONL, CSV or Parquet file (by its ending). `builtin:NAME` names a file inside the package."""
+
+    kind: Literal["file"] = "file"
+    path: str
+    preset: Preset | None = None
+    columns: Columns = Columns()
+    limit: int | None = Field(default=None, ge=1)
+
+
+class HubSource(Config):
+    """A data set on the Hugging Face Hub, read by `datasets`."""
+
+    kind: Literal["hub"] = "hub"
+    name: str
+    config: str | None = None
+    hub_split: str = "train"
+    revision: str | None = None
+    preset: Preset | None = None
+    columns: Columns = Columns()
+    limit: int | None = Field(default=None, ge=1)
+
+
+class Task(Config):
+    """One reasoning-gym generator: its name, how many problems, and its own options."""
+
+    name: str
+    size: int = Field(ge=1)
+    options: dict[str, int | float | str | bool | list[int] | list[str]] = {}
+
+
+class ReasoningGymSource(Config):
+    """Problems made by reasoning-gym (extra `demo`); item i does not depend on size, so growing keeps what was there."""
+
+    kind: Literal["reasoning-gym"] = "reasoning-gym"
+    tasks: tuple[Task, ...] = Field(min_length=1)
+    seed: int = 0
+
+
+Source = Annotated[FileSource | HubSource | ReasoningGymSource, Field(discriminator="kind")]
+
+
+class ProblemsConfig(Config):
+    """Stage `problems`. held_out: share of the problems kept for evaluation (by a hash of the problem: stable under growth)."""
+
+    source: Source
+    held_out: Share = 0.0
+    problems_per_part: int = Field(default=16, ge=1)
+
+
+class PromptConfig(Config):
+    """Prompt template: a name in fullstep_data/prompts or a path to a TOML file. chat: use the tokenizer's chat template?"""
+
+    template: str = "steps-few-shot"
+    chat: Literal["auto", "always", "never"] | None = Field(default=None, description="default: what the template says")
+
+
+class HFEngine(Config):
+    """transformers in this process. model None: the recipe's `model`."""
+
+    kind: Literal["hf"] = "hf"
+    model: str | None = None
+    batch_size: int = Field(default=32, ge=1)
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+
+
+class ScriptedEngine(Config):
+    """No model: works sums out step by step and errs with a given probability per step. For tests and examples."""
+
+    kind: Literal["scripted"] = "scripted"
+    error_rate: float = Field(default=0.2, ge=0, le=1)
+
+
+class GivenSolutions(Config):
+    """Solutions that were sampled elsewhere: one row per solution, several rows per question."""
+
+    kind: Literal["given"] = "given"
+    path: str
+    question: str | tuple[str, ...] = "question"
+    solution: str = "solution"
+
+
+Engine = Annotated[HFEngine | ScriptedEngine | GivenSolutions, Field(discriminator="kind")]
+
+
+class SamplesConfig(Config):
+    """Stage `samples`: M = `samples` completions of each training problem."""
+
+    engine: Engine
+    prompt: PromptConfig = PromptConfig()
+    samples: int = Field(default=32, ge=1)
+    temperature: float = Field(default=1.0, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    max_tokens: int = Field(default=1024, ge=1)
+    samples_per_part: int = Field(default=8, ge=1)
+    seed: int = 0
+
+
+class SolutionsConfig(Config):
+    """Stage `solutions`: grading. A comparison that takes longer than the limit leaves `correct` open."""
+
+    timeout_seconds: float = Field(default=5.0, gt=0)
+    workers: int = Field(default=2, ge=1)
+
+
+class StepsConfig(Config):
+    """Stage `steps`: where a step begins. pattern: a regex that matches at the first character of each step."""
+
+    splitter: Literal["step-label", "newline", "blank-line", "regex"] = "step-label"
+    pattern: str | None = None
+
+    @model_validator(mode="after")
+    def _pattern_goes_with_regex(self) -> "StepsConfig":
+        if (self.splitter == "regex") != (self.pattern is not None):
+            raise ValueError("splitter regex and pattern go together")
+        return self
+
+
+class StepLabelsConfig(Config):
+    """Stage `step_labels`: outcome = every step of a solution carries whether its final answer is right (the paper's N = 1)."""
+
+    source: Literal["outcome"] = "outcome"
+
+
+class PairsConfig(Config):
+    """Stage `pairs`: the `top` highest-scored correct × the `top` lowest-scored incorrect solutions of each problem."""
+
+    top: int = Field(default=4, ge=1)
+    score: Literal["mean", "min", "product", "last", "random"] = "mean"
+    seed: int = 0
+
+
+class Evaluation(Config):
+    """Stage `predictions`: greedy answers to held-out problems."""
+
+    max_tokens: int = Field(default=1024, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    limit: int | None = Field(default=None, ge=1)
+
+
+class DataRecipe(Config):
+    """What `fs-data build` follows. model: sampler, PRM base and policy, unless a section names its own."""
+
+    name: str
+    model: str
+    problems: ProblemsConfig
+    samples: SamplesConfig
+    solutions: SolutionsConfig = SolutionsConfig()
+    steps: StepsConfig = StepsConfig()
+    step_labels: StepLabelsConfig = StepLabelsConfig()
+    pairs: PairsConfig = PairsConfig()
+    evaluation: Evaluation = Evaluation()
+
+    @model_validator(mode="after")
+    def _groups_fit_the_samples(self) -> "DataRecipe":
+        given = isinstance(self.samples.engine, GivenSolutions)
+        if not given and self.pairs.top > self.samples.samples:
+            raise ValueError(f"pairs.top = {self.pairs.top} is larger than samples.samples = {self.samples.samples}")
+        return self

@@ -1,0 +1,46 @@
+"""step_scores: the reward of each step, by a process-reward model that is handed in as a StepScorer."""
+
+import polars as pl
+
+from fullstep_data.engines.protocol import ScoreRequest
+from fullstep_data.stage import Context, Outcome, rejects
+from schemas import TABLES
+
+
+def step_scores(solutions: pl.DataFrame, steps: pl.DataFrame, context: Context) -> Outcome:
+    """One reward per step. A solution that the scorer cannot take (too long for it, say) is rejected with all its steps."""
+    scorer = context.tools["scorer"]
+    stops = dict(steps.sort("step_index").group_by("solution_id", maintain_order=True).agg("stop").iter_rows())
+    groups = _groups(solutions.filter(pl.col("solution_id").is_in(list(stops))))
+    requests = [
+        [
+            ScoreRequest(row["prompt"], row["text"], tuple(stops[row["solution_id"]]), row["finish_reason"] != "length")
+            for row in group
+        ]
+        for group in groups
+    ]
+    rows: list[dict[str, object]] = []
+    dropped: list[tuple[str, str, str | None]] = []
+    for group, results in zip(groups, scorer.score(requests, context.tick), strict=True):
+        for row, result in zip(group, results, strict=True):
+            solution_id, problem_id = row["solution_id"], row["problem_id"]
+            for index in range(len(stops[solution_id])):
+                if isinstance(result, str):
+                    dropped.append((f"{solution_id}/{index}", result, None))
+                    continue
+                rows.append(
+                    {
+                        "solution_id": solution_id,
+                        "step_index": index,
+                        "scorer": scorer.identity,
+                        "problem_id": problem_id,
+                        "reward": result[index],
+                    }
+                )
+    return Outcome(TABLES["step_scores"].frame(rows), rejects("step_scores", "steps", dropped))
+
+
+def _groups(solutions: pl.DataFrame) -> list[list[dict[str, object]]]:
+    """Solutions that share a problem and a prompt: the scorer computes that prompt once."""
+    keyed = solutions.sort("problem_id", "sample_index").partition_by("problem_id", "prompt", maintain_order=True)
+    return [group.to_dicts() for group in keyed]

@@ -1,0 +1,187 @@
+"""What a table promises, declared once: columns with type, doc and unit; a key; rules written as SQL.
+
+From one `Table` come the Polars and Arrow schemas, the check of a frame (`violations`), the lock file that makes a silent change
+fail a test (`fingerprint`), and the column table of docs and dataset cards (`markdown`).
+
+    from schemas import TABLES
+    TABLES["pairs"].check(frame, where="my pairs")   # raises ContractError, or returns the frame with columns in order
+"""
+
+# pyarrow ships no types:
+# pyright: reportUnknownParameterType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import pyarrow as pa  # pyright: ignore[reportMissingTypeStubs]
+
+from schemas.errors import MAX_EXAMPLES, ContractError
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. `unit` names what a number counts (characters, tokens, probability …); `values` closes a vocabulary."""
+
+    name: str
+    dtype: pl.DataType | type[pl.DataType]
+    doc: str
+    unit: str = ""
+    nullable: bool = False
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A sentence that must hold in every row, as SQL that Polars and DuckDB both read. NULL counts as kept."""
+
+    name: str
+    sql: str
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Foreign key: each value of `columns` must exist in `table`, there as `targets` (default: under the same names)."""
+
+    columns: tuple[str, ...]
+    table: str
+    targets: tuple[str, ...] = ()
+
+    @property
+    def target_columns(self) -> tuple[str, ...]:
+        return self.targets or self.columns
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A rule that rows break: how many rows, and the keys of at most five of them."""
+
+    rule: str
+    count: int
+    examples: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The contract of one table. `grain` says what a row is; `key` identifies it."""
+
+    name: str
+    version: int
+    grain: str
+    doc: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    rules: tuple[Rule, ...] = ()
+    references: tuple[Reference, ...] = ()
+
+    @property
+    def polars_schema(self) -> pl.Schema:
+        return pl.Schema({column.name: column.dtype for column in self.columns})
+
+    @property
+    def arrow_schema(self) -> pa.Schema:
+        return self.empty().to_arrow(compat_level=pl.CompatLevel.oldest()).schema
+
+    def empty(self) -> pl.DataFrame:
+        """The table without rows."""
+        return pl.DataFrame(schema=self.polars_schema)
+
+    def frame(self, rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
+        """Rows given as dicts, as a frame of exactly this table's types. Absent nullable columns become null."""
+        return pl.DataFrame(rows, schema=self.polars_schema, strict=True)
+
+    def all_rules(self) -> Iterator[Rule]:
+        """Every row rule, those that follow from the columns first."""
+        for column in self.columns:
+            if not column.nullable:
+                yield Rule(f"{column.name} is not null", f'"{column.name}" IS NOT NULL')
+            if column.values:
+                values = ", ".join(f"'{value}'" for value in column.values)
+                yield Rule(f"{column.name} is one of {', '.join(column.values)}", f'"{column.name}" IN ({values})')
+        yield from self.rules
+
+    def violations(self, frame: pl.DataFrame) -> list[Violation]:
+        """Every rule that `frame` breaks; an empty list means it keeps the contract."""
+        shape = self._shape_violations(frame)
+        if shape:
+            return shape
+        found = [violation for rule in self.all_rules() if (violation := self._broken(frame, rule))]
+        repeated = frame.filter(pl.struct(self.key).is_duplicated())
+        if repeated.height:
+            examples = repeated.select(self.key).unique(maintain_order=True).head(MAX_EXAMPLES).to_dicts()
+            found.append(Violation(f"key ({', '.join(self.key)}) is unique", repeated.height, tuple(examples)))
+        return found
+
+    def check(self, frame: pl.DataFrame, where: str) -> pl.DataFrame:
+        """`frame` with its columns in the contract's order; ContractError names the first broken rule and counts the others."""
+        found = self.violations(frame)
+        if not found:
+            return frame.select(self.polars_schema.names())
+        first, *others = found
+        also = "".join(f"; also broken: {violation.rule} ({violation.count})" for violation in others)
+        raise ContractError(
+            what=f"table {self.name}: rows break the rule: {first.rule}{also}",
+            where=where,
+            count=first.count,
+            examples=[json.dumps(example, ensure_ascii=False, default=str) for example in first.examples],
+            next_step=f"see the columns and rules of `{self.name}` in docs/tables.md",
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """The whole contract as plain JSON data: what the lock file in schemas/lock holds."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "grain": self.grain,
+            "key": list(self.key),
+            "columns": [
+                {
+                    "name": column.name,
+                    "dtype": str(column.dtype),
+                    "unit": column.unit,
+                    "nullable": column.nullable,
+                    "values": list(column.values),
+                }
+                for column in self.columns
+            ],
+            "rules": [{"name": rule.name, "sql": rule.sql} for rule in self.rules],
+            "references": [
+                {"columns": list(reference.columns), "table": reference.table, "targets": list(reference.target_columns)}
+                for reference in self.references
+            ],
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """Short hash of the contract; manifests carry it, so a reader knows whether it speaks the same language."""
+        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def markdown(self) -> str:
+        """The column table for docs and cards."""
+        lines = ["| column | type | unit | null | meaning |", "|---|---|---|---|---|"]
+        for column in self.columns:
+            values = f" One of: {', '.join(f'`{value}`' for value in column.values)}." if column.values else ""
+            null = "yes" if column.nullable else ""
+            lines.append(f"| `{column.name}` | {column.dtype} | {column.unit} | {null} | {column.doc}{values} |")
+        return "\n".join(lines)
+
+    def _shape_violations(self, frame: pl.DataFrame) -> list[Violation]:
+        found: list[Violation] = []
+        for column in self.columns:
+            if column.name not in frame.columns:
+                found.append(Violation(f"column {column.name} is present", frame.height, ()))
+            elif frame.schema[column.name] != column.dtype:
+                rule = f"column {column.name} has type {column.dtype} (found {frame.schema[column.name]})"
+                found.append(Violation(rule, frame.height, ()))
+        extra = [name for name in frame.columns if name not in self.polars_schema]
+        if extra:
+            found.append(Violation(f"no columns beyond the contract (found {', '.join(extra)})", len(extra), ()))
+        return found
+
+    def _broken(self, frame: pl.DataFrame, rule: Rule) -> Violation | None:
+        broken = frame.filter(~pl.sql_expr(rule.sql).fill_null(value=True))
+        if broken.is_empty():
+            return None
+        return Violation(rule.name, broken.height, tuple(broken.select(self.key).head(MAX_EXAMPLES).to_dicts()))

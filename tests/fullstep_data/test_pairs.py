@@ -1,0 +1,144 @@
+"""Selection: top-T correct × bottom-T incorrect by the aggregated reward, ties by a stable hash, every problem accounted for."""
+
+import hashlib
+
+import pytest
+
+from fullstep_data.config import PairsConfig
+from fullstep_data.pairs import pairs
+from fullstep_data.stage import Context
+from schemas import TABLES
+from schemas.ids import content_id
+from tests.fullstep_data.test_steps import solution
+
+
+def problem(problem_id: str) -> dict[str, object]:
+    return {
+        "problem_id": problem_id,
+        "question": f"question {problem_id}",
+        "answer": "1",
+        "source": "test",
+        "split": "train",
+        "domain": "math",
+    }
+
+
+def select(answers: dict[str, tuple[str, bool | None, list[float]]], texts: dict[str, str] | None = None, **config):
+    """answers: solution id -> (problem, correct, step rewards)."""
+    rows, scores = [], []
+    for index, (solution_id, (problem_id, correct, rewards)) in enumerate(answers.items()):
+        rows.append(
+            {
+                **solution(solution_id, (texts or {}).get(solution_id, f"text {solution_id}"), problem_id),
+                "sample_index": index,
+                "answer": "1",
+                "answer_source": "boxed",
+                "correct": correct,
+                "grade_path": "timeout" if correct is None else "exact",
+            }
+        )
+        scores += [
+            {"solution_id": solution_id, "step_index": k, "scorer": "prm", "problem_id": problem_id, "reward": reward}
+            for k, reward in enumerate(rewards)
+        ]
+    problems = sorted({problem_id for problem_id, _, _ in answers.values()} | {"empty"})
+    outcome = pairs(
+        TABLES["problems"].frame([problem(problem_id) for problem_id in problems]),
+        TABLES["solutions"].frame(rows),
+        TABLES["step_scores"].frame(scores),
+        Context(PairsConfig(**config), {}),
+    )
+    TABLES["pairs"].check(outcome.rows, "test")
+    return outcome
+
+
+def chosen_rejected(outcome):
+    return list(outcome.rows.select("chosen_id", "rejected_id").iter_rows())
+
+
+GROUP = {
+    "w1": ("p", True, [0.5, 0.75]),  # mean .625 min .5 product .375 last .75
+    "w2": ("p", True, [1.0, 0.25]),  # mean .625 min .25 product .25 last .25
+    "w3": ("p", True, [0.75, 0.125]),  # mean .4375 min .125 product .09375 last .125
+    "l1": ("p", False, [0.25, 0.5]),  # mean .375 min .25 product .125 last .5
+    "l2": ("p", False, [0.875, 0.125]),  # mean .5 min .125 product .109375 last .125
+    "l3": ("p", False, [0.5, 0.375]),  # mean .4375 min .375 product .1875 last .375
+}
+
+
+@pytest.mark.parametrize(
+    ("score", "chosen", "rejected", "margin"),
+    [
+        ("min", ["w1", "w2"], ["l2", "l1"], 0.5 - 0.125),
+        ("product", ["w1", "w2"], ["l2", "l1"], 0.375 - 0.109375),
+        ("last", ["w1", "w2"], ["l2", "l3"], 0.75 - 0.125),
+    ],
+)
+def test_top_correct_against_lowest_incorrect(score, chosen, rejected, margin):
+    outcome = select(GROUP, top=2, score=score)
+    assert chosen_rejected(outcome) == [(best, worst) for best in chosen for worst in rejected]
+    first = outcome.rows.row(0, named=True)
+    assert first["margin"] == pytest.approx(margin, abs=1e-12)
+    assert (first["chosen_rank"], first["rejected_rank"], first["policy"]) == (0, 0, f"{score}-top2")
+
+
+def test_a_tie_goes_by_the_hash_of_the_id():
+    # w1 and w2 both have mean .625; the smaller md5 comes first
+    first = min(("w1", "w2"), key=lambda name: hashlib.md5(name.encode()).hexdigest())
+    assert chosen_rejected(select(GROUP, top=1, score="mean")) == [(first, "l1")]
+
+
+def test_the_default_is_the_papers_four_by_four():
+    answers = {f"{kind}{index}": ("p", kind == "w", [index / 10]) for kind in "wl" for index in range(6)}
+    outcome = select(answers)
+    assert outcome.rows.height == 16
+    assert set(outcome.rows["chosen_id"]) == {"w5", "w4", "w3", "w2"}
+    assert set(outcome.rows["rejected_id"]) == {"l0", "l1", "l2", "l3"}
+
+
+def test_random_is_fixed_by_its_seed_and_ignores_rewards():
+    same = {name: ("p", correct, [0.5]) for name, (_, correct, _) in GROUP.items()}
+    picks = {seed: chosen_rejected(select(GROUP, top=1, score="random", seed=seed)) for seed in range(8)}
+    assert chosen_rejected(select(same, top=1, score="random", seed=3)) == picks[3]
+    assert len({tuple(pick) for pick in picks.values()}) > 2
+    assert select(GROUP, top=1, score="random", seed=3).rows["policy"].to_list() == ["random-top1-seed3"]
+
+
+def test_duplicates_lose_to_the_first_copy_and_are_counted():
+    outcome = select(GROUP, texts={"w1": "same", "w2": "same"}, top=4, score="mean")
+    assert set(outcome.rows["chosen_id"]) == {"w1", "w3"}
+    assert ("solutions", "w2", "duplicate text") in outcome.rejects.select("table", "key", "reason").rows()
+
+
+def test_every_problem_without_pairs_says_why():
+    outcome = select(
+        {
+            "a": ("right", True, [0.5]),
+            "b": ("wrong", False, [0.5]),
+            "c": ("open", None, [0.5]),
+            "d": ("unscored", True, []),
+            "e": ("unscored", False, [0.5]),
+        }
+    )
+    reasons = dict(outcome.rejects.select("key", "reason").iter_rows())
+    assert reasons == {
+        "right": "no incorrect solution",
+        "wrong": "no correct solution",
+        "open": "no usable solution",
+        "unscored": "no correct solution",
+        "empty": "no solutions",
+        "c": "outcome undecided",
+        "d": "not scored",
+    }
+    assert outcome.rows.is_empty()
+
+
+def test_a_reward_of_zero_is_a_score():
+    outcome = select({"w": ("p", True, [0.0, 0.0]), "l": ("p", False, [0.0])})
+    assert chosen_rejected(outcome) == [("w", "l")]
+    assert outcome.rows["margin"].to_list() == [0.0]
+
+
+def test_pair_ids_name_the_pair_and_the_policy():
+    row = select({"w": ("p", True, [1.0]), "l": ("p", False, [0.0])}, top=1).rows.row(0, named=True)
+    assert row["pair_id"] == content_id("pair", "w", "l", "mean-top1")

@@ -1,0 +1,35 @@
+"""Ids and seeds are fixed for ever: a change here would orphan every published dataset."""
+
+import hashlib
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.ids import content_id, sample_seed, stable_fraction
+
+
+def test_an_id_is_sha256_of_canonical_json():
+    assert content_id("problem", "What is 2 + 2?") == hashlib.sha256(b'["problem","What is 2 + 2?"]').hexdigest()[:20]
+
+
+def test_neighbouring_contents_do_not_run_together():
+    assert content_id("ab", "c") != content_id("a", "bc")
+
+
+@given(st.text(), st.integers(0, 10_000), st.integers(0, 2**31))
+def test_seeds_fit_a_signed_64_bit_column_and_repeat(problem_id, index, run_seed):
+    seed = sample_seed(problem_id, index, run_seed)
+    assert 0 <= seed < 2**63
+    assert seed == sample_seed(problem_id, index, run_seed)
+
+
+def test_seeds_differ_by_problem_index_and_run():
+    seeds = {sample_seed(problem, index, run) for problem in "abc" for index in range(20) for run in range(3)}
+    assert len(seeds) == 3 * 20 * 3
+
+
+def test_fractions_are_even():
+    fractions = [stable_fraction("x", index) for index in range(4000)]
+    assert all(0 <= fraction < 1 for fraction in fractions)
+    # mean of 4000 uniform numbers: 0.5 ± 4 · 0.2887 / sqrt(4000) = 0.5 ± 0.018
+    assert abs(sum(fractions) / 4000 - 0.5) < 0.018
