@@ -29,13 +29,17 @@ class Columns(Config):
 
 
 class FileSource(Config):
-    """A JSONL, CSV or Parquet file (by its ending). `builtin:NAME` names a file inside the package."""
+    """A JSONL, CSV or Parquet file (by its ending). `builtin:NAME` names a file inside the package.
+
+    repeated_questions: several rows per question, as in files of sampled solutions: each question is taken once, without rejects.
+    """
 
     kind: Literal["file"] = "file"
     path: str
     preset: Preset | None = None
     columns: Columns = Columns()
     limit: int | None = Field(default=None, ge=1)
+    repeated_questions: bool = False
 
 
 class HubSource(Config):
@@ -110,6 +114,12 @@ class GivenSolutions(Config):
     solution: str = "solution"
 
 
+class ProblemsToSolve(ProblemsConfig):
+    """What the stage `problems` needs of a recipe. solutions: a file of solutions, whose rows of other questions are rejects."""
+
+    solutions: GivenSolutions | None = None
+
+
 Engine = Annotated[HFEngine | ScriptedEngine | GivenSolutions, Field(discriminator="kind")]
 
 
@@ -165,7 +175,13 @@ class Evaluation(Config):
 
     max_tokens: int = Field(default=1024, ge=1)
     batch_size: int = Field(default=32, ge=1)
-    limit: int | None = Field(default=None, ge=1)
+
+
+class PredictionsConfig(Config):
+    """What the stage `predictions` needs of a recipe: the prompt that the samples had, and `evaluation.max_tokens`."""
+
+    prompt: PromptConfig = PromptConfig()
+    max_tokens: int = Field(default=1024, ge=1)
 
 
 class DataRecipe(Config):

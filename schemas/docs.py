@@ -7,9 +7,9 @@ from schemas.table import Table
 
 HEAD = """# Tables
 
-Made from the contract in `schemas/` by `python -m schemas.docs > docs/tables.md`. Every table is also a SQL view of the same name:
-`fs-data sql DIR "SELECT * FROM pairs"`. Rules are SQL: `SELECT * FROM steps WHERE NOT (stop > start)` finds rows that
-break one.
+Made from the contract in `schemas/` by `python -m schemas.docs > docs/tables.md`. Every table is also a SQL view
+of the same name: `fs-data sql DIR "SELECT * FROM pairs"`. Rules are SQL: `SELECT * FROM steps WHERE NOT (stop > start)` finds
+rows that break one.
 """
 
 

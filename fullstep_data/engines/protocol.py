@@ -82,5 +82,5 @@ class StepScorer(Protocol):
         ...
 
     def score(self, groups: Sequence[Sequence[ScoreRequest]], tick: Tick = no_tick) -> list[list[list[float] | str]]:
-        """For each group of solutions with one prompt, for each solution: one reward in [0, 1] per step, or why there is none."""
+        """For each group of solutions with one prompt, for each solution: a reward in [0, 1] per step, or why there is none."""
         ...

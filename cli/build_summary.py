@@ -1,0 +1,161 @@
+"""What `fs-data build` shows when it is done: each block is one question to the tables of the new version, and its picture.
+
+    show(build_summary(ask, tables, metrics, recipe, folder))
+
+`ask` answers SQL over the version's tables with a frame; the questions are those a reader can put with `fs-data sql`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cli.render import bar, next_commands, plain_table, section
+
+Ask = Callable[[str], pl.DataFrame]
+
+REJECTS = 'SELECT stage, "table", reason, count(*) AS rows FROM rejects GROUP BY ALL ORDER BY rows DESC, reason'
+
+REWARDS = """
+SELECT least(floor(reward * 10), 9)::INT AS bin, label, count(*) AS steps
+FROM step_scores JOIN step_labels USING (solution_id, step_index)
+WHERE label IS NOT NULL GROUP BY ALL ORDER BY ALL
+"""
+
+PAIRS = """
+SELECT count(*) AS pairs, count(DISTINCT problem_id) AS problems, avg(margin) AS margin,
+       count(*) FILTER (margin > 0) AS in_order FROM pairs
+"""
+
+WITHOUT_PAIRS = """
+SELECT reason, count(*) AS problems FROM rejects WHERE stage = 'pairs' AND "table" = 'problems'
+GROUP BY reason ORDER BY problems DESC, reason
+"""
+
+WIDEST_PAIR = """
+SELECT problem_id, question, problems.answer AS gold, chosen_id, rejected_id, chosen_score, rejected_score
+FROM pairs JOIN problems USING (problem_id) ORDER BY margin DESC, pair_id LIMIT 1
+"""
+
+SCORED_STEPS = """
+SELECT text, reward FROM steps LEFT JOIN step_scores USING (solution_id, step_index)
+WHERE solution_id = '{solution_id}' ORDER BY step_index
+"""
+
+METRICS = {
+    "auc": "AUC",
+    "accuracy": "accuracy at 0.5",
+    "label_mean": "share of steps labelled 1",
+    "brier": "Brier score",
+    "ece": "expected calibration error",
+    "lowest_is_last": "share of solutions whose lowest reward is their last step's",
+}
+
+
+def build_summary(ask: Ask, tables: Sequence[str], metrics: Mapping[str, Any], recipe: str, folder: str) -> list[RenderableType]:
+    """All blocks. metrics: the PRM's validation figures, empty where none was trained. recipe, folder: as typed."""
+    blocks: list[RenderableType] = [section("Tables", tables_and_rejects(ask, tables))]
+    if {"step_scores", "step_labels"} <= set(tables):
+        blocks.append(section("Rewards of steps, by label", *reward_histogram(ask)))
+    if metrics:
+        blocks.append(section("PRM, on problems it was not trained on", *prm_metrics(metrics)))
+    if "pairs" in tables:
+        blocks.append(section("Pairs", *pairs(ask)))
+        blocks.append(best_and_worst(ask))
+    return [*blocks, _next(recipe, folder)]
+
+
+def tables_and_rejects(ask: Ask, tables: Sequence[str]) -> RenderableType:
+    """Rows of each table, and what the stage that writes it dropped, by reason."""
+    view = plain_table("table", "rows", "rejected", right=("rows",))
+    rejected = ask(REJECTS)
+    for table in tables:
+        if table == "rejects":
+            continue
+        reasons = [
+            f"{row['rows']:,} {row['table']}: {row['reason']}"
+            for row in rejected.filter(pl.col("stage") == table).iter_rows(named=True)
+        ]
+        view.add_row(table, f"{ask(f'SELECT count(*) FROM {table}').item():,}", Text("; ".join(reasons)))
+    return view
+
+
+def reward_histogram(ask: Ask) -> list[RenderableType]:
+    """Ten bins of reward; the bars are shares within each label, so a rare label is as visible as a common one."""
+    counts = ask(REWARDS)
+    totals = {label: int(counts.filter(pl.col("label") == label)["steps"].sum()) for label in (True, False)}
+    heads = {True: f"label 1 ({totals[True]:,} steps)", False: f"label 0 ({totals[False]:,} steps)"}
+    view = plain_table("reward", heads[True], " ", heads[False], "  ", right=(" ", "  "))
+    for index in range(10):
+        cells: list[str] = []
+        for label in (True, False):
+            steps = int(counts.filter((pl.col("bin") == index) & (pl.col("label") == label))["steps"].sum())
+            cells += [bar(steps / totals[label] if totals[label] else 0.0), f"{steps:,}" if steps else ""]
+        view.add_row(f"{index / 10:.1f}-{(index + 1) / 10:.1f}", *cells)
+    return [view, Text("the labels are outcomes: every step carries whether the final answer is right", style="dim")]
+
+
+def prm_metrics(metrics: Mapping[str, Any]) -> list[RenderableType]:
+    """The figures that the trainer left in metrics.json; one that the data do not define is a dash."""
+    view = Table(box=None, show_header=False, pad_edge=False)
+    view.add_column()
+    view.add_column(justify="right")
+    for name, meaning in METRICS.items():
+        value = metrics.get(name)
+        view.add_row(meaning, "-" if value is None else f"{value:.3f}")
+    size = f"{metrics['problems']:,} problems, {metrics['solutions']:,} solutions, {metrics['steps']:,} labelled steps"
+    return [view, Text("; ".join((size, *([metrics["undefined"]] if "undefined" in metrics else []))), style="dim")]
+
+
+def pairs(ask: Ask) -> list[Text]:
+    """How many pairs, on how many problems, how far apart; and why other problems have none."""
+    found = ask(PAIRS).row(0, named=True)
+    if not found["pairs"]:
+        lines = ["no pairs: no problem has both a correct and an incorrect solution"]
+    else:
+        lines = [
+            f"{found['pairs']:,} pairs on {found['problems']:,} problems; mean margin {found['margin']:.3f}; "
+            f"the chosen scores higher in {found['in_order'] / found['pairs']:.0%}"
+        ]
+    without = ask(WITHOUT_PAIRS)
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in without.iter_rows())
+    if reasons:
+        lines.append(f"{without['problems'].sum():,} problems without pairs: {reasons}")
+    return [Text(line) for line in lines]
+
+
+def best_and_worst(ask: Ask) -> RenderableType:
+    """The pair with the widest margin, side by side, the reward before each step."""
+    found = ask(WIDEST_PAIR)
+    if found.is_empty():
+        return Text("")
+    pair = found.row(0, named=True)
+    view = plain_table(f"chosen, score {pair['chosen_score']:.3f}", f"rejected, score {pair['rejected_score']:.3f}")
+    for column in view.columns:
+        column.ratio = 1
+    sides = [ask(SCORED_STEPS.format(solution_id=pair[side])).rows() for side in ("chosen_id", "rejected_id")]
+    for index in range(max(map(len, sides))):
+        view.add_row(*(_step(side[index]) if index < len(side) else Text("") for side in sides))
+    question = Text(f"{pair['question'].strip()}   (gold answer: {pair['gold']})")
+    return section("One problem, its best correct and its worst incorrect solution", question, view)
+
+
+def _step(step: tuple[str, float | None]) -> Text:
+    text, reward = step
+    mark = "  -- " if reward is None else f"{reward:.2f} "
+    style = "" if reward is None else "green" if reward >= 0.5 else "red"
+    return Text.assemble((mark, style), text.strip())
+
+
+def _next(recipe: str, folder: str) -> Text:
+    question = "SELECT label, count(*) AS steps, avg(reward) AS reward FROM rewards GROUP BY label"
+    return next_commands(
+        (
+            (f"fs-data show {folder} pairs", "the first rows of a table, and what its columns mean"),
+            (f'fs-data sql {folder} "{question}"', "any question, as SQL"),
+            (f"fs-train run {recipe} --data {folder} --out {folder}-run", "train the policy on these pairs and evaluate it"),
+        )
+    )

@@ -1,0 +1,143 @@
+"""What `fs-data show`, `sql`, `log` and `check` print: a version, one of its tables, an answer, the history, the faults."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from rich.console import RenderableType
+from rich.text import Text
+
+from cli.build_summary import tables_and_rejects
+from cli.render import cell, console, flat, frame_table, plain_table, section
+from fullstep_data.query import connect, sql
+from fullstep_data.store import Store, Version, open_version, parse_spec
+from fullstep_data.store.history import TableChange, history
+from schemas import TABLES, Column, InputError, Table
+
+TABLE_ROWS = 1000
+"""Most rows of an answer that are laid out as a table; the layout needs all of them at once."""
+
+FOUND = 1
+"""Exit code of a check that found something."""
+
+
+def show_version(dataset: str) -> None:
+    """Every table of a version with its rows and rejects, and its models."""
+    version = open_version(dataset)
+    out = console()
+    out.print(_title(version), highlight=False)
+    with connect(version) as connection:
+        view = tables_and_rejects(lambda question: connection.sql(question).pl(), list(version.tables))
+    out.print(section("Tables", view))
+    if version.manifest.models:
+        view = plain_table("model", "folder")
+        for stage in version.manifest.models:
+            view.add_row(stage, Text(str(version.model(stage))))
+        out.print(section("Models", view))
+
+
+def show_table(dataset: str, name: str, rows: int) -> None:
+    """What a table and its columns mean, and its first rows, each as a block: rows are too wide for lines."""
+    version = open_version(dataset)
+    table = version.table(name)
+    contract = TABLES[name]
+    out = console()
+    out.print(Text(f"{name}: {contract.grain}; {table.rows:,} rows in version {version.number}", style="bold"))
+    out.print(Text(contract.doc))
+    out.print(section("Columns", _columns(contract)))
+    if rows:
+        first = sql(version, f"SELECT * FROM {name} LIMIT {rows}")
+        for number, row in enumerate(first.iter_rows(named=True), start=1):
+            out.print(section(f"Row {number}", _record(row)))
+
+
+def show_answer(dataset: str, query: str, form: str) -> None:
+    """The answer to a SQL question: a table, CSV, or a JSON list of objects."""
+    answer = sql(open_version(dataset), query)
+    match form:
+        case "csv":
+            click.echo(flat(answer).write_csv(), nl=False)
+        case "json":
+            click.echo(json.dumps(answer.to_dicts(), ensure_ascii=False, default=str, indent=1))
+        case _:
+            out = console()
+            out.print(frame_table(answer.head(TABLE_ROWS)))
+            rows = f"{answer.height:,} {'row' if answer.height == 1 else 'rows'}"
+            more = f", of which {TABLE_ROWS:,} are shown: --format csv or json gives all"
+            out.print(Text(rows + (more if answer.height > TABLE_ROWS else ""), style="dim"))
+
+
+def show_log(dataset: str) -> None:
+    """The versions of a dataset, the latest first: when, from which recipe, what changed in it, and the rows it led to."""
+    path, spec = parse_spec(dataset)
+    if spec is not None:
+        raise InputError("a log is of the whole dataset", where=dataset, next_step=f"leave the version out: fs-data log {path}")
+    store = Store.open(path)
+    out = console()
+    for entry in reversed(list(history(store))):
+        head = ", ".join((f"version {entry.number}", *entry.tags))
+        out.print(Text.assemble((head, "bold"), f"  {entry.created}" if entry.created else ""))
+        manifest = store.version(entry.number).manifest
+        out.print(Text(f"  recipe {manifest.recipe['name']}, model {manifest.recipe['model']}"))
+        if manifest.upstream is not None:
+            out.print(Text(f"  trained on version {manifest.upstream.number} of its dataset"))
+        for change in entry.changes:
+            out.print(Text(f"  {change}"))
+        out.print(Text(f"  {', '.join(_grown(name, table) for name, table in entry.tables.items())}"))
+
+
+def show_check(dataset: str) -> int:
+    """Each finding of the check, and the exit code."""
+    from fullstep_data.check import check
+    from fullstep_data.pipeline import PIPELINE, TRAINING
+
+    version = open_version(dataset)
+    findings = list(check(version, (*PIPELINE, *TRAINING)))
+    for finding in findings:
+        click.echo(str(finding))
+    if findings:
+        click.echo(f"{len(findings)} {'finding' if len(findings) == 1 else 'findings'} in {_name(version)}")
+        return FOUND
+    parts = sum(len(table.stored) for table in version.tables.values())
+    rows = sum(table.rows for table in version.tables.values())
+    click.echo(f"ok: {len(version.tables)} tables, {parts:,} parts, {rows:,} rows checked")
+    return 0
+
+
+def _columns(contract: Table) -> RenderableType:
+    view = plain_table("column", "type", "meaning")
+    for column in contract.columns:
+        view.add_row(column.name, Text(_type(column)), Text(_meaning(column)))
+    return view
+
+
+def _type(column: Column) -> str:
+    unit = f", {column.unit}" if column.unit else ""
+    return f"{str(column.dtype).lower()}{unit}{' or null' if column.nullable else ''}"
+
+
+def _meaning(column: Column) -> str:
+    values = f" One of: {', '.join(column.values)}." if column.values else ""
+    return f"{column.doc}{values}"
+
+
+def _record(row: Mapping[str, Any]) -> RenderableType:
+    view = plain_table("column", "value")
+    view.show_header = False
+    for name, value in row.items():
+        view.add_row(Text(name, style="dim"), Text(cell(value)))
+    return view
+
+
+def _title(version: Version) -> Text:
+    return Text(f"{_name(version)}, recipe {version.manifest.recipe.get('name', '?')}", style="bold")
+
+
+def _name(version: Version) -> str:
+    return f"{version.path}, version {version.number}"
+
+
+def _grown(name: str, table: TableChange) -> str:
+    more = table.rows - (table.rows_before or 0)
+    return f"{name} {table.rows:,}" + (f" ({more:+,})" if more and table.rows_before is not None else "")

@@ -1,0 +1,152 @@
+"""The tools of both pipelines: what fullstep_train and the engines offer, in the form that the stages of fullstep_data expect.
+
+    tools = build_tools(recipe, reporter)       # wrong model names fail here, before anything is computed
+    run(build_stages(recipe), recipe, store, tools, reporter)
+
+The only file where both layers meet. Importing it imports torch, so commands do that when they need it.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers.utils import logging as hf_logging
+
+from cli.progress import ProgressReporter
+from cli.recipe import Recipe
+from fullstep_data.config import GivenSolutions, HFEngine, ScriptedEngine
+from fullstep_data.engines.scripted import ScriptedTool
+from fullstep_data.grading import GraderTool
+from fullstep_data.pipeline import PIPELINE
+from fullstep_data.sources.given import GivenTool
+from fullstep_data.stage import Stage, Tick, Tool
+from fullstep_train.config import PRMGiven
+from fullstep_train.models import identity, resolve
+from fullstep_train.scorer import Scorer, load_scorer, scorer_identity
+
+hf_logging.disable_progress_bar()  # the terminal is cli.progress's
+hf_logging.set_verbosity_error()
+
+Folders = Mapping[str, Path]
+"""Folders of the models that this run has made so far, by stage name."""
+
+
+def find_model(name: str, reporter: ProgressReporter) -> str:
+    """The folder (or Hub id) of a model. A built-in one is made at its first use, which takes a while and is shown as a stage."""
+    shown = False
+
+    def tick(done: int, total: int) -> None:
+        nonlocal shown
+        if not shown:
+            reporter.stage_started(name, 1, 0)
+            shown = True
+        reporter.part_progress(name, done / total if total else 1.0)
+
+    started = time.monotonic()
+    folder = str(resolve(name, tick))
+    if shown:
+        reporter.stage_done(name, 0, {}, time.monotonic() - started, 0)
+    return folder
+
+
+def generator(engine: HFEngine, folder: str) -> Tool:
+    """`generator` by transformers."""
+    from fullstep_data.engines.hf import HFGeneratorTool
+
+    return HFGeneratorTool(engine, folder)
+
+
+def build_stages(recipe: Recipe) -> tuple[Stage, ...]:
+    """The stages of `fs-data build`; none trains a PRM where the recipe names one."""
+    given = isinstance(recipe.prm, PRMGiven)
+    return tuple(stage for stage in PIPELINE if not (given and stage.name == "prm"))
+
+
+def build_tools(recipe: Recipe, reporter: ProgressReporter) -> dict[str, Tool]:
+    """The tools that `build_stages` need."""
+    tools: dict[str, Tool] = {"grader": GraderTool(recipe.solutions)}
+    match recipe.samples.engine:
+        case ScriptedEngine() as engine:
+            tools["generator"] = ScriptedTool(engine)
+        case GivenSolutions() as engine:
+            tools["generator"] = GivenTool(engine)
+        case HFEngine() as engine:
+            tools["generator"] = generator(engine, find_model(engine.model or recipe.model, reporter))
+    if isinstance(recipe.prm, PRMGiven):
+        tools["scorer"] = ScorerTool(Path(find_model(recipe.prm.path, reporter)))
+    else:
+        tools["prm_trainer"] = Trainer(find_model(recipe.prm.base or recipe.model, reporter), _train_prm)
+        tools["scorer"] = ScorerTool(None)
+    return tools
+
+
+def train_tools(recipe: Recipe, reporter: ProgressReporter) -> dict[str, Tool]:
+    """The tools of `fullstep_data.pipeline.TRAINING`."""
+    base = find_model(recipe.policy.base or recipe.model, reporter)
+    engine = HFEngine(batch_size=recipe.evaluation.batch_size)
+    return {
+        "grader": GraderTool(recipe.solutions),
+        "generator_before": generator(engine, base),
+        "policy_trainer": Trainer(base, _train_policy),
+        "generator_after": PolicyGenerator(engine),
+    }
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """`prm_trainer` or `policy_trainer`: a training function bound to its base model, whose content decides the result."""
+
+    base: str
+    train: Callable[[str], Callable[..., None]]
+
+    def identity(self, models: Folders) -> str:
+        return identity(self.base)
+
+    def open(self, models: Folders) -> Callable[..., None]:
+        return self.train(self.base)
+
+
+@dataclass(frozen=True)
+class ScorerTool:
+    """`scorer`: the PRM in `folder`, or (None) the one that stage `prm` of this run has made."""
+
+    folder: Path | None
+
+    def identity(self, models: Folders) -> str:
+        return scorer_identity(self.folder or models["prm"])
+
+    def open(self, models: Folders) -> Scorer:
+        return load_scorer(self.folder or models["prm"])
+
+
+@dataclass(frozen=True)
+class PolicyGenerator:
+    """`generator_after`: the policy that this run has made."""
+
+    engine: HFEngine
+
+    def identity(self, models: Folders) -> str:
+        return generator(self.engine, str(models["policy"])).identity(models)
+
+    def open(self, models: Folders) -> Any:
+        return generator(self.engine, str(models["policy"])).open(models)
+
+
+def _train_prm(base: str) -> Callable[..., None]:
+    from fullstep_train.prm import train_prm
+
+    def train(solutions: Any, steps: Any, step_labels: Any, config: Any, folder: Path, tick: Tick) -> None:
+        train_prm(solutions, steps, step_labels, config, base, folder, tick)
+
+    return train
+
+
+def _train_policy(base: str) -> Callable[..., None]:
+    from fullstep_train.policy import train_policy
+
+    def train(pairs: Any, solutions: Any, steps: Any, step_scores: Any, config: Any, folder: Path, tick: Tick) -> None:
+        train_policy(pairs, solutions, steps, step_scores, config, base, folder, tick)
+
+    return train

@@ -1,0 +1,88 @@
+"""What `fs-train run` shows when it is done: the training curve, and greedy accuracy before and after, with what that can mean.
+
+    show(train_summary(version.frame("predictions"), curve, data, out))
+
+The counting is `fullstep_data.accuracy`'s; only its picture is made here.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cli.render import next_commands, plain_table, section, sparkline
+from fullstep_data.accuracy import accuracy, compare
+
+SIGNIFICANT = 0.05
+
+FIGURES = {
+    "loss": "loss, -log sigmoid(rho_w - rho_l)",
+    "rewards/margins": "margin, rho_w - rho_l",
+    "rewards/accuracies": "share of pairs with rho_w > rho_l",
+}
+"""What of the trainer's log is drawn. rho = beta * log-ratio of policy and reference (docs: method.md)."""
+
+
+def train_summary(predictions: pl.DataFrame, curve: Sequence[Mapping[str, float]], data: str, out: str) -> list[RenderableType]:
+    """All blocks. curve: one row of figures per optimiser step; data, out: as typed."""
+    return [
+        section("Training", training_curve(curve)),
+        section("Greedy accuracy on held-out problems", accuracy_table(accuracy(predictions)), *reading(predictions)),
+        _next(data, out),
+    ]
+
+
+def training_curve(curve: Sequence[Mapping[str, float]]) -> RenderableType:
+    """First and last value of each figure, and its course between."""
+    if not curve:
+        return Text("no optimiser step was logged")
+    view = plain_table("figure", "first", "course", "last", right=("first", "last"))
+    for name, meaning in FIGURES.items():
+        values = [row[name] for row in curve if name in row]
+        if not values:
+            continue
+        view.add_row(meaning, f"{values[0]:.4g}", sparkline(values), f"{values[-1]:.4g}")
+    return Group(view, Text(f"{len(curve)} optimiser steps", style="dim"))
+
+
+def accuracy_table(accuracies: pl.DataFrame) -> Table:
+    """One row per model: share correct and its 95 % interval."""
+    view = plain_table("model", "correct", "accuracy", "95 % interval", right=("correct", "accuracy"))
+    for row in accuracies.iter_rows(named=True):
+        interval = f"{row['low']:.1%} to {row['high']:.1%}"
+        view.add_row(row["model"], f"{row['correct']}/{row['n']}", f"{row['accuracy']:.1%}", interval)
+    return view
+
+
+def reading(predictions: pl.DataFrame) -> list[Text]:
+    """What the figures mean, and do not mean. Both models answered the same problems, so the paired test decides."""
+    models = {row["model"]: row for row in accuracy(predictions).iter_rows(named=True)}
+    if not {"before", "after"} <= models.keys():
+        return [Text("no held-out problem was answered, so nothing is known of the policy: see problems.held_out in the recipe")]
+    change = compare(predictions, "before", "after")
+    test = f"exact McNemar test: p = {change.p_value:.2g}"
+    lines = [f"of {change.n:,} problems {change.gained:,} were fixed and {change.lost:,} were broken ({test})"]
+    overlap = models["after"]["low"] <= models["before"]["high"] and models["before"]["low"] <= models["after"]["high"]
+    if change.p_value >= SIGNIFICANT:
+        seen = "the intervals overlap: this" if overlap else "this"
+        lines.append(f"{seen} run does not show a difference; more held-out problems would show a smaller one")
+    else:
+        better = "better" if change.gained > change.lost else "worse"
+        lines.append(f"on problems like these the policy is {better} than the model it was made from; one run, one seed")
+    undecided = sum(row["undecided"] for row in models.values())
+    if undecided:
+        lines.append(f"{undecided:,} answers could not be graded and count as not correct")
+    return [Text(line) for line in lines]
+
+
+def _next(data: str, out: str) -> Text:
+    question = "SELECT question, gold, model, answer, correct FROM predictions ORDER BY question, model DESC"
+    return next_commands(
+        (
+            (f'fs-data sql {out} "{question}"', "every answer, before and after"),
+            (f"fs-data show {data} step_scores", "the step rewards that weighted the training"),
+            (f"fs-train eval --model MODEL --problems {data}", "measure another model on the same problems"),
+        )
+    )

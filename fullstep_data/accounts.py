@@ -1,0 +1,55 @@
+"""Nothing is dropped silently: every input key that a stage answers for is in its rows or in its rejects.
+
+require_accounted(stage, frames, outcome, where="stage steps, part 3f…")     # ContractError names the lost keys
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from fullstep_data.stage import Accounts, Outcome, Stage
+from schemas import ContractError
+
+
+def require_accounted(stage: Stage, frames: Sequence[pl.DataFrame], outcome: Outcome, where: str) -> None:
+    """Check every `Accounts` of a stage on one part. frames: its inputs, in the order of its reads."""
+    for accounts in stage.accounts:
+        lost = unaccounted(accounts, frames[read_index(stage, accounts)], outcome)
+        if lost:
+            raise ContractError(
+                what=f"stage {stage.name} lost rows of {accounts.table}: ({', '.join(accounts.by)}) neither in "
+                f"{stage.table} nor in rejects",
+                where=where,
+                count=len(lost),
+                examples=lost,
+                next_step="this is a fault of the stage, not of the data: please report it",
+            )
+
+
+def unaccounted(accounts: Accounts, frame: pl.DataFrame, outcome: Outcome) -> list[str]:
+    """The keys of `frame` (parts joined by `/`) that are neither in the rows nor in the rejects, in order."""
+    expected = _keys(filtered(frame, accounts.where), accounts.by)
+    dropped = outcome.rejects.filter(pl.col("table") == accounts.table)["key"]
+    found = pl.concat([_keys(outcome.rows, accounts.by), dropped])
+    return expected.filter(~expected.is_in(found.implode())).unique().sort().to_list()
+
+
+def answered_for(stage: Stage, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The input rows of a part that its stage answers for: those of its first accounts, else all of its first read."""
+    if not stage.accounts:
+        return frames[0]
+    return filtered(frames[read_index(stage, stage.accounts[0])], stage.accounts[0].where)
+
+
+def read_index(stage: Stage, accounts: Accounts) -> int:
+    """Which of the stage's reads the accounts speak of: the first of their table."""
+    return next(index for index, read in enumerate(stage.reads) if read.table == accounts.table)
+
+
+def filtered(frame: pl.DataFrame, condition: str) -> pl.DataFrame:
+    """The rows that fulfil a condition in SQL; all of them where it is empty."""
+    return frame.filter(pl.sql_expr(condition)) if condition else frame
+
+
+def _keys(frame: pl.DataFrame, by: Sequence[str]) -> pl.Series:
+    return frame.select(key=pl.concat_str([pl.col(name).cast(pl.String) for name in by], separator="/"))["key"]

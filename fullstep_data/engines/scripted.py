@@ -1,0 +1,151 @@
+"""The engine `scripted`: no model; works out the last sum of the prompt step by step and errs with a set probability per step.
+
+    generator = ScriptedTool(ScriptedEngine(error_rate=0.2)).open({})
+    generator.generate([Request("What is 4 - 1 + 7?", seed=3, max_tokens=200)])
+    # Step 1: 4 - 1 = 3
+    # Step 2: 3 + 7 = 10
+    # Step 3: The answer is \\boxed{10}.
+
+A wrong result goes on into the steps after it, as with a real model. Tests, examples and the recipe `tiny` use it. Its tokens
+are the bytes of the text in UTF-8.
+"""
+
+import ast
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from fullstep_data.config import ScriptedEngine
+from fullstep_data.engines.protocol import Completion, Failure, Request
+from fullstep_data.prompts import Chat, plain_prompt
+from fullstep_data.stage import Tick, no_tick
+from schemas.ids import sample_seed
+
+# Shares of the odd endings that every real sampler has: a solution without a box, and one that never ends.
+NO_BOX = 0.03
+ENDLESS = 0.03
+CONTEXT = 32768
+
+_LONGEST_SUM = 1000
+_RUN = re.compile(r"[0-9 ()+*/-]+")
+_OPERATIONS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
+
+
+@dataclass(frozen=True)
+class ScriptedTool:
+    """The tool `generator` of a recipe with the engine `scripted`."""
+
+    config: ScriptedEngine
+
+    def identity(self, models: Mapping[str, Path]) -> str:
+        return self.open(models).identity
+
+    def open(self, models: Mapping[str, Path]) -> "ScriptedGenerator":
+        return ScriptedGenerator(self.config.error_rate)
+
+
+class ScriptedGenerator:
+    """Writes worked sums. error_rate: probability that a step's result is wrong.
+
+    At temperature 0 the prompt takes the place of the seed, so every greedy completion of a prompt is the same one.
+    """
+
+    def __init__(self, error_rate: float = 0.2) -> None:
+        self.identity = f"scripted:{error_rate:g}"
+        self._error_rate = error_rate
+
+    def render(self, system: str, user: str, chat: Chat) -> str:
+        """Plain text whatever `chat` says: there is no tokenizer."""
+        return plain_prompt(system, user)
+
+    def generate(self, requests: Sequence[Request], tick: Tick = no_tick) -> list[Completion | Failure]:
+        """One result per request, in order. Raises nothing: a prompt without a sum gets a solution without an answer."""
+        results: list[Completion | Failure] = []
+        for request in requests:
+            results.append(self._complete(request))
+            tick(len(results), len(requests))
+        return results
+
+    def _complete(self, request: Request) -> Completion | Failure:
+        prompt_tokens = len(request.prompt.encode())
+        if prompt_tokens >= CONTEXT:
+            return Failure("prompt longer than the context", f"{prompt_tokens} bytes; the engine reads {CONTEXT}")
+        seed = request.seed if request.temperature > 0 else sample_seed(request.prompt, 0, 0)
+        text = self._solution(request.prompt, random.Random(seed))
+        cut = min((at for stop in request.stop if (at := text.find(stop)) >= 0), default=None)
+        whole = text.encode()
+        kept = whole if cut is None else text[:cut].encode()
+        limit = min(request.max_tokens, CONTEXT - prompt_tokens)
+        if len(kept) > limit or (cut is None and len(kept) == limit):
+            # Bytes that make half a character are cut with it.
+            text = kept[:limit].decode(errors="ignore")
+            return Completion(text, tuple(text.encode()), "length", prompt_tokens)
+        return Completion(kept.decode(), tuple(kept), "eos" if cut is None else "stop", prompt_tokens)
+
+    def _solution(self, prompt: str, chance: random.Random) -> str:
+        ending = chance.random()
+        steps = [f"Step {k}: {line}" for k, line in enumerate(_work(prompt, self._error_rate, chance), start=1)]
+        if ending < ENDLESS:
+            return "\n".join([*steps[:-1], f"Step {len(steps)}: Let us check" + " again and again" * (CONTEXT // 16)])
+        if ending < ENDLESS + NO_BOX:
+            steps = steps[:-1]
+        return "\n".join(steps)
+
+
+def _work(prompt: str, error_rate: float, chance: random.Random) -> list[str]:
+    """One line per operation of the prompt's last sum, and one with the answer."""
+    tree = _last_sum(prompt)
+    if tree is None:
+        return ["There is nothing to work out.", "So there is no answer."]
+    lines: list[str] = []
+
+    def value(node: ast.expr) -> Fraction:
+        match node:
+            case ast.Constant(value=int(number)):
+                return Fraction(number)
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return -value(operand)
+            case ast.BinOp(left=left, op=op, right=right):
+                first, second = value(left), value(right)
+                result = _apply(op, first, second)
+                if chance.random() < error_rate:
+                    result += chance.choice((-10, -2, -1, 1, 2, 10))
+                lines.append(f"{first} {_OPERATIONS[type(op)]} {second} = {result}")
+                return result
+            case _:
+                raise ValueError(f"not part of a sum: {ast.dump(node)}")
+
+    try:
+        answer = value(tree)
+    except ZeroDivisionError:
+        return [*lines, "A division by zero has no result.", "So there is no answer."]
+    return [*lines, f"The answer is \\boxed{{{answer}}}."]
+
+
+def _last_sum(prompt: str) -> ast.expr | None:
+    """The last run of numbers, + - * /, and brackets that is a sum of two terms or more; None where there is none."""
+    allowed = (ast.BinOp, ast.UnaryOp, ast.Constant, ast.USub, *_OPERATIONS)
+    for run in reversed(_RUN.findall(prompt)):
+        try:
+            tree = ast.parse(run[:_LONGEST_SUM].strip(), mode="eval").body
+        except SyntaxError:
+            continue
+        nodes = list(ast.walk(tree))
+        if all(isinstance(node, allowed) for node in nodes) and any(isinstance(node, ast.BinOp) for node in nodes):
+            return tree
+    return None
+
+
+def _apply(op: ast.operator, first: Fraction, second: Fraction) -> Fraction:
+    match op:
+        case ast.Add():
+            return first + second
+        case ast.Sub():
+            return first - second
+        case ast.Mult():
+            return first * second
+        case _:
+            return first / second

@@ -1,0 +1,182 @@
+"""SQL over one version of a dataset: read-only, and unable to reach any file but the version's own parts.
+
+    sql(open_version("dataset@v1"), "SELECT label, avg(reward) FROM rewards GROUP BY label")     # a polars frame
+    with connect(version) as connection: ...                                                     # for many questions
+
+Views: one per table of the contract, and `rewards` (every step with its reward, label and the verdict on its solution).
+
+Two walls. `sql` lets only SELECT-like statements pass, and looks inside them: DuckDB 2 takes COPY and INSERT in a WITH clause.
+And the connection has no file system but `Parts` below, which knows the version's files by name and opens nothing for writing;
+DuckDB's own `allowed_paths` would let a COPY overwrite what may be read.
+"""
+
+import json
+import mmap
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+from fsspec import AbstractFileSystem
+
+from fullstep_data.store import Version
+from fullstep_data.store.views import statements
+from schemas import InputError
+
+SCHEME = "fullstep"
+_QUERY_NODES = frozenset(("SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"))
+_EXPLAIN = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?(\s*\([^)]*\))?\s", re.IGNORECASE)
+_HUGE_INTEGER = pa.decimal128(38, 0)  # DuckDB's type of a sum of integers, as Arrow has it
+
+
+class Parts(AbstractFileSystem):
+    """The files of a version under the names fullstep://parts/<table>/<key>.parquet, for reading only."""
+
+    protocol = SCHEME
+    cachable = False
+
+    def __init__(self, root: Path, files: list[Path]) -> None:
+        super().__init__()
+        self._files = {f"{SCHEME}://{path.relative_to(root).as_posix()}": path for path in files}
+
+    def exists(self, path: str, **kwargs: Any) -> bool:
+        return path in self._files
+
+    def glob(self, path: str, maxdepth: int | None = None, **kwargs: Any) -> list[str]:
+        return [path] if self.exists(path) else []
+
+    def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        return {"name": path, "size": self._local(path).stat().st_size, "type": "file"}
+
+    def modified(self, path: str) -> datetime:
+        return datetime.fromtimestamp(self._local(path).stat().st_mtime, UTC)
+
+    def open(self, path: str, mode: str = "rb", *args: Any, **kwargs: Any) -> Any:
+        if mode != "rb":
+            raise PermissionError(f"the dataset is read-only: {path}")
+        # Mapped, not opened: DuckDB lets go of files without closing them, which Python warns of, and seeks and reads from
+        # several threads; a map needs no close, and its seek and read never give up the interpreter lock half-way.
+        with self._local(path).open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def _local(self, path: str) -> Path:
+        if path not in self._files:
+            raise PermissionError(f"not a part of this version: {path}")
+        return self._files[path]
+
+
+@contextmanager
+def connect(version: Version) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB connection with the views of a version; large sorts may spill into a private folder that is removed at the end.
+
+    InputError: a part of the version is missing or truncated.
+    """
+    files = [file for table in version.tables.values() for file in table.stored]
+    for file in files:
+        file.require_size()
+    with tempfile.TemporaryDirectory(prefix="fullstep-sql-") as spill, duckdb.connect(":memory:") as connection:
+        connection.register_filesystem(Parts(version.path, [file.path for file in files]))
+        try:
+            for statement in statements(version, lambda path: f"{SCHEME}://{path.relative_to(version.path).as_posix()}"):
+                connection.execute(statement)
+            for setting, value in _settings(spill).items():
+                connection.execute(f"SET {setting} = {value}")
+            yield connection
+        finally:
+            connection.unregister_filesystem(SCHEME)
+
+
+def sql(version: Version, text: str) -> pl.DataFrame:
+    """The answer to one query that reads: SELECT, FROM, WITH, VALUES, DESCRIBE, SUMMARIZE, SHOW, EXPLAIN.
+
+    InputError: any other statement, or an error in the query, in DuckDB's own words.
+    """
+    with connect(version) as connection:
+        try:
+            _require_reading(connection, text)
+            return _frame(connection.sql(text).to_arrow_table())
+        except duckdb.Error as error:
+            raise _explained(error, text, version) from error
+
+
+def _settings(spill: str) -> dict[str, str]:
+    """enable_external_access comes last but one: what it forbids cannot be set after it; the lock is last."""
+    return {
+        "python_enable_replacements": "false",  # else a query could read Python variables by name
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "temp_directory": f"'{spill}'",
+        "allowed_directories": f"['{SCHEME}://']",
+        "enable_external_access": "false",
+        "lock_configuration": "true",
+    }
+
+
+def _require_reading(connection: duckdb.DuckDBPyConnection, text: str) -> None:
+    """InputError unless `text` is one statement that only reads."""
+    query = _EXPLAIN.sub("", text, count=1) if _EXPLAIN.match(text) else text
+    try:
+        kinds = [statement.type for statement in connection.extract_statements(query)]
+    except ValueError:  # a statement so new that the Python package has no name for its type
+        kinds = []
+    if len(kinds) > 1:
+        raise _refusal(f"{len(kinds)} statements in one query", text)
+    if kinds != [duckdb.StatementType.SELECT]:
+        raise _refusal("only queries that read are allowed", text)
+    ((parsed,),) = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
+    tree = json.loads(parsed)
+    if tree["error"] or not set(_node_types(tree)) <= _QUERY_NODES:
+        raise _refusal("only queries that read are allowed", text)
+
+
+def _node_types(tree: Any) -> Iterator[str]:
+    """The type of every query node in a parsed statement: SELECT_NODE, and in a WITH clause perhaps COPY_QUERY_NODE."""
+    if isinstance(tree, Mapping):
+        kind = tree.get("type")
+        if isinstance(kind, str) and kind.endswith("_NODE"):
+            yield kind
+        for value in tree.values():
+            yield from _node_types(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _node_types(value)
+
+
+def _refusal(what: str, text: str) -> InputError:
+    return InputError(
+        what=what,
+        where=text.strip(),
+        next_step="ask with one SELECT, FROM, WITH, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN; to write a file, use the shell: "
+        "fs-data sql … --format csv > file",
+    )
+
+
+def _explained(error: duckdb.Error, text: str, version: Version) -> InputError:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    # An error of `Parts` arrives with its Python traceback; its last line is what happened.
+    message = lines[-1] if "Traceback" in lines[0] else "\n".join(lines)
+    next_step = "correct the query"
+    if isinstance(error, duckdb.CatalogException):
+        next_step = f"tables of this version: {', '.join(version.tables)}; and the view rewards"
+    elif isinstance(error, duckdb.PermissionException):
+        next_step = "a query reads this version's tables and no other file"
+    return InputError(what=message, where=text.strip(), next_step=next_step)
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    """Arrow to polars: repeated column names get a number, sums of integers become integers again."""
+    names: list[str] = []
+    for name in table.column_names:
+        names.append(next(one for one in (name, *(f"{name}_{n}" for n in range(1, len(names) + 2))) if one not in names))
+    try:
+        frame = pl.DataFrame(pl.from_arrow(table.rename_columns(names)))
+    except pl.exceptions.ComputeError as error:  # INTERVAL and the like, which polars has no type for
+        raise InputError(what=str(error).split(". ")[0], where="SQL", next_step="cast the column: column::VARCHAR") from error
+    huge = [name for name, kind in zip(names, table.schema.types, strict=True) if kind == _HUGE_INTEGER]
+    return frame.with_columns(pl.col(huge).cast(pl.Int128)) if huge else frame

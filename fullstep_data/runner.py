@@ -1,0 +1,373 @@
+"""Runs stages part by part into a dataset folder: what is done already is not done again, and what is done is never lost.
+
+    version = run(STAGES, recipe, Store.create(folder), tools, QuietReporter())
+
+A part is done when its file exists; its name is a hash of all that decides it (`fullstep_data.plan`). Each new part must keep its
+table's contract and account for every input key, in rows or in rejects. When all stages are done, one version is committed, so
+tables advance together. A run that was killed or stopped is taken up by the same call.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import polars as pl
+from pydantic_core import to_jsonable_python
+
+from fullstep_data.accounts import answered_for, filtered, read_index, require_accounted
+from fullstep_data.plan import InputPart, Planned, decided_by, part_key, plan, reject_key, source_key
+from fullstep_data.stage import Context, Outcome, Stage, Tool
+from fullstep_data.store import (
+    Contract,
+    Counts,
+    Manifest,
+    ModelRecord,
+    Part,
+    Slice,
+    StageRecord,
+    Store,
+    StoredFile,
+    TableRecord,
+    Upstream,
+    Version,
+)
+from fullstep_data.store.disk import sha256_of, write_error
+from fullstep_data.store.history import run_record
+from fullstep_data.store.parquet import decode
+from fullstep_data.store.version import model_path, part_path
+from schemas import TABLES, InputError
+
+
+class Reporter(Protocol):
+    """Who is told how a run goes: `cli` draws bars, tests keep lists."""
+
+    def stage_started(self, name: str, parts_total: int, parts_done: int) -> None:
+        """A stage begins; parts_done of its parts were there already."""
+        ...
+
+    def part_progress(self, name: str, fraction: float) -> None:
+        """This much of the part in hand is done, 0 to 1."""
+        ...
+
+    def part_done(self, name: str) -> None:
+        """A part was made."""
+        ...
+
+    def stage_done(self, name: str, rows: int, rejected: dict[str, int], seconds: float, reused: int) -> None:
+        """A stage is complete: rows of its whole table, what it rejected by reason, and how many parts were there already."""
+        ...
+
+
+class QuietReporter:
+    """Tells nobody."""
+
+    def stage_started(self, name: str, parts_total: int, parts_done: int) -> None: ...
+    def part_progress(self, name: str, fraction: float) -> None: ...
+    def part_done(self, name: str) -> None: ...
+    def stage_done(self, name: str, rows: int, rejected: dict[str, int], seconds: float, reused: int) -> None: ...
+
+
+class Interrupted(InputError):  # noqa: N818 - no error: what the user asked for
+    """The user stopped the run with Ctrl-C. Finished parts are kept."""
+
+
+def run(
+    stages: Sequence[Stage],
+    recipe: Any,
+    store: Store,
+    tools: Mapping[str, Tool],
+    reporter: Reporter,
+    upstream: Version | None = None,
+) -> Version:
+    """Run all stages and commit one version; where nothing changed, the version that says the same is returned.
+
+    recipe: given to each `Stage.config`, and kept as JSON data in the manifest. tools: by the names that stages use; one that has
+    a `close()` once opened is closed after the last stage that needs it. upstream: a version of another dataset; tables that no
+    stage here writes are read from it, and its models are known to the tools.
+    InputError: a stage or a tool refuses its input, the disk is full, another build runs, a part was altered.
+    Interrupted: Ctrl-C. ContractError: a stage broke its promise. No version is committed then, and finished parts are kept.
+    """
+    _require_sound(stages, tools, upstream)
+    with store.locked():
+        state = _Run(recipe, store, tools, reporter, upstream, stage=stages[0].name)
+        try:
+            for place, stage in enumerate(stages):
+                state.run_stage(stage)
+                state.close_tools(still_needed={name for later in stages[place + 1 :] for name in later.tools})
+            return state.commit()
+        except KeyboardInterrupt:
+            raise Interrupted(
+                what=f"stopped in stage {state.stage}",
+                where=str(store.path),
+                next_step=f"run the same command again to go on: {state.done} of {state.total} parts of stage {state.stage} "
+                "are done and are kept, as are all stages before it",
+            ) from None
+        finally:
+            state.close_tools(still_needed=set())
+
+
+@dataclass
+class _Run:
+    """What a run knows so far. stage, done, total: where it stands, for the message after Ctrl-C."""
+
+    recipe: Any
+    store: Store
+    tools: Mapping[str, Tool]
+    reporter: Reporter
+    upstream: Version | None
+    inputs: dict[str, list[InputPart]] = field(default_factory=dict)
+    tables: dict[str, TableRecord] = field(default_factory=dict)
+    models: dict[str, ModelRecord] = field(default_factory=dict)
+    folders: dict[str, Path] = field(default_factory=dict)
+    opened: dict[str, Any] = field(default_factory=dict)
+    timings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+
+    def __post_init__(self) -> None:
+        if self.upstream is None:
+            return
+        for name, table in self.upstream.tables.items():
+            self.inputs[name] = [
+                InputPart(name, part.key, part.slice, file)
+                for part, file in zip(table.parts, table.stored if table.parts else (), strict=True)
+            ]
+        self.folders.update({name: self.upstream.model(name) for name in self.upstream.manifest.models})
+
+    def run_stage(self, stage: Stage) -> None:
+        """Make what is missing of one stage."""
+        started = time.perf_counter()
+        self.stage, self.done, self.total = stage.name, 0, 1
+        config = stage.config(self.recipe)
+        identities = {name: self.tools[name].identity(self.folders) for name in stage.tools}
+        if stage.makes == "model":
+            reused = self._model(stage, config, identities)
+            rows, rejected = 0, dict[str, int]()
+        else:
+            make = self._source if stage.parts_by == "source" else self._parts
+            parts, rows_in, reused = make(stage, config, identities)
+            counts = _counts(parts, rows_in)
+            rows, rejected = counts.kept, counts.rejected
+            self._record_table(stage, config, identities, parts, counts)
+        seconds = time.perf_counter() - started
+        self.timings[stage.name] = {"seconds": round(seconds, 3), "computed": self.total - reused, "reused": reused}
+        self.reporter.stage_done(stage.name, rows, rejected, seconds, reused)
+
+    def commit(self) -> Version:
+        """Write the manifest."""
+        contract = TABLES["rejects"]
+        draft = Manifest(
+            number=0,
+            recipe=to_jsonable_python(self.recipe),
+            upstream=_upstream_record(self.upstream),
+            rejects=Contract(version=contract.version, fingerprint=contract.fingerprint),
+            tables=self.tables,
+            models=self.models,
+        )
+        return self.store.commit(draft, run_record(self.timings))
+
+    def close_tools(self, still_needed: set[str]) -> None:
+        """Let go of opened tools that no later stage names: a sampler need not stay in memory while a model is trained."""
+        for name in [name for name in self.opened if name not in still_needed]:
+            tool = self.opened.pop(name)
+            if callable(close := getattr(tool, "close", None)):
+                close()
+
+    # Kinds of stage
+
+    def _source(self, stage: Stage, config: Any, identities: Mapping[str, str]) -> tuple[list[Part], int, int]:
+        """Run a source and cut its rows into chunks; a chunk with the same rows as before is there already."""
+        self._begin(stage, total=1, done=0)
+        where = f"stage {stage.name}"
+        outcome = _checked(stage, stage.run(self._context(stage, config, {})), where)
+        size = int(config.problems_per_part)
+        chunks = [outcome.rows[start : start + size] for start in range(0, max(outcome.rows.height, 1), size)]
+        dropped = self.store.write_rejects(reject_key(stage, outcome.rejects), outcome.rejects)
+        nothing = TABLES["rejects"].empty()
+        parts: list[Part] = []
+        reused = 0
+        for chunk, taken in enumerate(chunks):
+            rows = _in_order(stage, taken)
+            key = source_key(stage, rows)
+            found = self.store.find_part(stage.table, key)
+            reused += found is not None
+            part = found or self.store.write_part(TABLES[stage.table], key, rows, nothing, rows_in=rows.height)
+            update = {"slice": Slice(chunk=chunk), "parents": (), "rejects": dropped if chunk == 0 else None}
+            parts.append(part.model_copy(update=update))
+        self._part_done(stage)
+        self.total = len(chunks)
+        return parts, outcome.rows.height + outcome.rejects.height, reused
+
+    def _parts(self, stage: Stage, config: Any, identities: Mapping[str, str]) -> tuple[list[Part], int, int]:
+        """Make the missing parts of a stage that reads tables."""
+        planned = plan(stage, config, self.inputs, identities)
+        found = [self.store.find_part(stage.table, one.key) for one in planned]
+        reused = sum(part is not None for part in found)
+        self._begin(stage, total=len(planned), done=reused)
+        parts: list[Part] = []
+        for one, existing in zip(planned, found, strict=True):
+            part = existing or self._make_part(stage, config, one)
+            parts.append(part.model_copy(update={"slice": one.slice, "parents": one.parents}))
+        return parts, _rows_in(stage, planned, parts), reused
+
+    def _make_part(self, stage: Stage, config: Any, planned: Planned) -> Part:
+        where = f"stage {stage.name}, part {planned.key} ({_place(planned.slice)})"
+        frames = self._frames(stage, planned.inputs)
+        outcome = _checked(stage, stage.run(*frames, self._context(stage, config, planned.slice_args)), where)
+        require_accounted(stage, frames, outcome, where)
+        rows, rows_in = _in_order(stage, outcome.rows), answered_for(stage, frames).height
+        part = self.store.write_part(TABLES[stage.table], planned.key, rows, outcome.rejects, rows_in)
+        self._part_done(stage)
+        return part
+
+    def _model(self, stage: Stage, config: Any, identities: Mapping[str, str]) -> int:
+        """Make a model unless it is there. A try that was killed left its checkpoints in the partial folder."""
+        inputs = tuple(tuple(self.inputs[read.table]) for read in stage.reads)
+        planned = Planned(part_key(stage, config, identities, {}, inputs), Slice(), {}, inputs)
+        files = self.store.find_model(planned.key)
+        reused = files is not None
+        self._begin(stage, total=1, done=int(reused))
+        if files is None:
+            frames = self._frames(stage, inputs)
+            folder = self.store.begin_model(planned.key)
+            context = self._context(stage, config, {})
+            _explained(folder, lambda: stage.run(*frames, context, folder))
+            files = self.store.finish_model(planned.key)
+            self._part_done(stage)
+        self.folders[stage.name] = model_path(self.store.path, planned.key)
+        self.models[stage.name] = ModelRecord(
+            key=planned.key,
+            revision=stage.revision,
+            config=decided_by(stage, config),
+            tools=dict(identities),
+            files=files,
+            parents=planned.parents,
+        )
+        return int(reused)
+
+    # Pieces
+
+    def _begin(self, stage: Stage, total: int, done: int) -> None:
+        self.total, self.done = total, done
+        self.reporter.stage_started(stage.name, total, done)
+
+    def _part_done(self, stage: Stage) -> None:
+        self.done += 1
+        self.reporter.part_done(stage.name)
+
+    def _context(self, stage: Stage, config: Any, slice_args: Mapping[str, Any]) -> Context:
+        for name in stage.tools:
+            if name not in self.opened:
+                self.opened[name] = self.tools[name].open(self.folders)
+
+        def tick(done: int, total: int) -> None:
+            self.reporter.part_progress(stage.name, done / total if total else 1.0)
+
+        return Context(config, {name: self.opened[name] for name in stage.tools}, slice_args, tick)
+
+    def _frames(self, stage: Stage, inputs: Sequence[Sequence[InputPart]]) -> list[pl.DataFrame]:
+        """One verified frame per read, its `where` applied."""
+        frames: list[pl.DataFrame] = []
+        for read, parts in zip(stage.reads, inputs, strict=True):
+            table = TABLES[read.table]
+            loaded = [decode(table, part.file.content(), where=str(part.file.path)) for part in parts]
+            frames.append(filtered(pl.concat(loaded) if loaded else table.empty(), read.where))
+        return frames
+
+    def _record_table(self, stage: Stage, config: Any, identities: Mapping[str, str], parts: list[Part], counts: Counts) -> None:
+        name, root, contract = stage.table, self.store.path, TABLES[stage.table]
+        record = StageRecord(
+            name=stage.name,
+            revision=stage.revision,
+            config=decided_by(stage, config),
+            tools=dict(identities),
+            counts=counts,
+            parts=tuple(parts),
+        )
+        before = self.tables[name].stages if name in self.tables else ()
+        self.tables[name] = TableRecord(
+            contract=Contract(version=contract.version, fingerprint=contract.fingerprint), stages=(*before, record)
+        )
+        self.inputs[name] = [
+            InputPart(
+                name,
+                part.key,
+                part.slice,
+                StoredFile(part_path(root, name, part.key), part.rows, part.sha256, part.bytes),
+            )
+            for part in self.tables[name].parts
+        ]
+
+
+def _rows_in(stage: Stage, planned: Sequence[Planned], parts: Sequence[Part]) -> int:
+    """Input rows of a whole stage; those that several parts share (blocks of samples) count once."""
+    index = read_index(stage, stage.accounts[0]) if stage.accounts else 0
+    once = {tuple(source.key for source in one.inputs[index]): part.rows_in for one, part in zip(planned, parts, strict=True)}
+    return sum(once.values())
+
+
+def _counts(parts: Sequence[Part], rows_in: int) -> Counts:
+    rejected: Counter[str] = Counter()
+    for part in parts:
+        rejected.update(part.rejects.reasons if part.rejects else {})
+    return Counts(rows_in=rows_in, kept=sum(part.rows for part in parts), rejected=dict(sorted(rejected.items())))
+
+
+def _checked(stage: Stage, outcome: Outcome, where: str) -> Outcome:
+    """The outcome, once rows and rejects keep their contracts; rejects are put in order of their key."""
+    rows = TABLES[stage.table].check(outcome.rows, where=where)
+    dropped = TABLES["rejects"].check(outcome.rejects, where=f"{where}, rejects")
+    return Outcome(rows, dropped.sort(TABLES["rejects"].key))
+
+
+def _in_order(stage: Stage, rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows sorted by problem, then key: neighbours are alike and compress well, and equal rows are equal bytes."""
+    by = [name for name in ("problem_id",) if name in rows.columns]
+    return rows.sort([*by, *(name for name in TABLES[stage.table].key if name not in by)])
+
+
+def _explained(folder: Path, work: Callable[[], object]) -> None:
+    """Do work that writes into `folder`; a full disk becomes an InputError whichever library meets it."""
+    try:
+        work()
+    except InputError:
+        raise
+    except Exception as error:
+        told = write_error(folder, error)
+        if told is None:
+            raise
+        raise told from error
+
+
+def _place(cut: Slice) -> str:
+    chunk = "all problems" if cut.chunk is None else f"problem chunk {cut.chunk}"
+    return chunk if cut.block is None else f"{chunk}, block {cut.block}"
+
+
+def _upstream_record(upstream: Version | None) -> Upstream | None:
+    if upstream is None:
+        return None
+    return Upstream(number=upstream.number, sha256=sha256_of(Store(upstream.path).manifest_path(upstream.number)))
+
+
+def _require_sound(stages: Sequence[Stage], tools: Mapping[str, Tool], upstream: Version | None) -> None:
+    """ValueError where the list of stages itself is wrong: a fault of the program, not of the user."""
+    known = set(upstream.tables) - {"rejects"} if upstream else set[str]()
+    names: set[str] = set()
+    for stage in stages:
+        absent = [read.table for read in stage.reads if read.table not in known]
+        absent += [accounts.table for accounts in stage.accounts if accounts.table not in {r.table for r in stage.reads}]
+        absent += [name for name in stage.tools if name not in tools]
+        if absent:
+            raise ValueError(f"stage {stage.name} needs {', '.join(absent)}, which nothing before it provides")
+        if (stage.parts_by == "source") == bool(stage.reads):
+            raise ValueError(f"stage {stage.name}: a source reads no table, and every other stage reads one")
+        if stage.name in names:
+            raise ValueError(f"two stages are called {stage.name}")
+        names.add(stage.name)
+        if stage.makes == "table":
+            known.add(stage.table)

@@ -1,0 +1,328 @@
+"""A dataset folder: versions to read, parts and models to add, versions to commit.
+
+store = Store.create(Path("dataset"))
+with store.locked():
+    part = store.write_part(TABLES["steps"], key, outcome_rows, ...)
+    version = store.commit(manifest, run_record)
+
+open_version("dataset@v1")      # what a user types: folder, then optionally @ and a number or a tag
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from fullstep_data.store import disk
+from fullstep_data.store.ledger import Ledger
+from fullstep_data.store.lock import build_lock
+from fullstep_data.store.manifest import Manifest, ModelFile, Part, RejectFile, Slice
+from fullstep_data.store.parquet import Note, encode, read_note
+from fullstep_data.store.version import StoredFile, Version, model_path, part_path, reject_file, reject_path
+from fullstep_data.store.views import views_file
+from schemas import TABLES, InputError, Table
+
+_OURS = frozenset(("versions", "runs", "parts", "models", "tags", "views.sql", "build.lock"))
+_TAG = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*")
+
+
+def parse_spec(text: str) -> tuple[Path, str | None]:
+    """`dataset@7`, `dataset@v1` or `dataset`: the folder, and the version as typed. An existing path with an @ is a path."""
+    folder, at, version = text.rpartition("@")
+    if not at or not folder or Path(text).exists():
+        return Path(text), None
+    return Path(folder), version
+
+
+def open_version(text: str) -> Version:
+    """The version that a user names (see `parse_spec`); the latest by default."""
+    path, version = parse_spec(text)
+    return Store.open(path).version(version)
+
+
+class Store:
+    """The dataset folder `path`. Use `open` to read and `create` to build."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock_depth = 0
+        self._ledger: Ledger | None = None
+
+    @classmethod
+    def open(cls, path: Path) -> "Store":
+        """An existing dataset. InputError: there is none."""
+        if not (path / "versions").is_dir():
+            kind = "no such folder" if not path.exists() else "this is not a dataset folder: it has no `versions`"
+            raise InputError(what=kind, where=str(path), next_step="name a folder that `fs-data build … --out` has made")
+        return cls(path)
+
+    @classmethod
+    def create(cls, path: Path) -> "Store":
+        """A dataset to build into, new or existing. InputError: a file, or a folder that holds other things."""
+        if path.exists() and not path.is_dir():
+            raise InputError(what="the output is a file, not a folder", where=str(path), next_step="name another folder")
+        foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in _OURS) if path.is_dir() else []
+        if foreign and not (path / "versions").is_dir():
+            raise InputError(
+                what="the folder holds other files and is not a dataset",
+                where=str(path),
+                count=len(foreign),
+                examples=foreign,
+                next_step="name an empty or a new folder",
+            )
+        disk.make_folder(path / "versions")
+        return cls(path)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for building (this object may nest it). InputError: another build holds it."""
+        if self._lock_depth == 0:
+            with build_lock(self.path / "build.lock"):
+                self._clear_temp_files()
+                self._ledger = None
+                with self._deeper():
+                    yield
+        else:
+            with self._deeper():
+                yield
+
+    # Versions
+
+    def numbers(self) -> list[int]:
+        """The numbers of all versions, ascending."""
+        return sorted(int(path.stem) for path in (self.path / "versions").glob("*.json") if path.stem.isdigit())
+
+    def tags(self) -> dict[str, int]:
+        """Version number by tag."""
+        found = sorted(path for path in (self.path / "tags").glob("*") if _TAG.fullmatch(path.name))
+        return {path.name: int(path.read_text(encoding="ascii")) for path in found}
+
+    def version(self, spec: str | int | None = None) -> Version:
+        """A version by number or tag, the latest by default. InputError: there is none, with those near it."""
+        numbers = self.numbers()
+        if not numbers:
+            raise InputError(
+                what="no version of this dataset is finished yet",
+                where=str(self.path),
+                next_step="run the build again: it goes on where it stopped",
+            )
+        if spec is None:
+            return self._read(numbers[-1])
+        tags = self.tags()
+        number = tags.get(str(spec), int(spec) if str(spec).isdecimal() else -1)
+        if number not in numbers:
+            raise self._unknown_version(str(spec), numbers, tags)
+        return self._read(number)
+
+    def manifest_path(self, number: int) -> Path:
+        return self.path / "versions" / f"{number:06d}.json"
+
+    def run_path(self, number: int) -> Path:
+        return self.path / "runs" / f"{number:06d}.json"
+
+    def tag(self, name: str, number: int) -> None:
+        """Name a version. InputError: not a name, or it names another version already."""
+        if not _TAG.fullmatch(name):
+            raise InputError(
+                what=f"{name!r} cannot be a tag",
+                next_step="start with a letter, go on with letters, digits, dots, dashes and underscores",
+            )
+        self.version(number)
+        disk.make_folder(self.path / "tags")
+        try:
+            disk.create(self.path / "tags" / name, f"{number}\n".encode("ascii"))
+        except FileExistsError:
+            if self.tags()[name] != number:
+                raise InputError(
+                    what=f"tag {name} names version {self.tags()[name]} already",
+                    where=str(self.path),
+                    next_step="choose another tag: a tag never moves",
+                ) from None
+
+    def commit(self, draft: Manifest, run: Mapping[str, Any]) -> Version:
+        """Make the draft the next version, or return the latest one where that says the same.
+
+        run: how it was made, for runs/N.json; kept only for a version that has no such record yet.
+        """
+        while True:
+            numbers = self.numbers()
+            latest = self._read(numbers[-1]).manifest if numbers else None
+            if latest is not None and latest.same_content(draft):
+                manifest = latest
+                break
+            manifest = draft.model_copy(update={"number": numbers[-1] + 1 if numbers else 1})
+            try:
+                disk.create(self.manifest_path(manifest.number), manifest.content())
+                break
+            except FileExistsError:
+                continue  # a rival on another machine, where the lock does not reach, took the number
+        self._ledger = None
+        version = Version(self.path, manifest)
+        self._write_if_changed(self.path / "views.sql", views_file(version))
+        if not self.run_path(version.number).exists():
+            disk.make_folder(self.path / "runs")
+            record = json.dumps({"number": version.number, **run}, ensure_ascii=False, indent=1) + "\n"
+            disk.replace(self.run_path(version.number), record.encode("utf-8"))
+        return version
+
+    # Parts
+
+    def has_part(self, table: str, key: str) -> bool:
+        """Is the part done?"""
+        return part_path(self.path, table, key).exists()
+
+    def write_part(self, table: Table, key: str, frame: pl.DataFrame, rejects: pl.DataFrame, rows_in: int) -> Part:
+        """Write a part: its rejects first, its rows last, so that the file of rows means the part is done."""
+        dropped = self.write_rejects(key, rejects)
+        content = encode(table, frame, Note(rows_in=rows_in, rejects=dropped))
+        self._write(part_path(self.path, table.name, key), content)
+        return _part(key, content, frame.height, rows_in, dropped)
+
+    def write_rejects(self, key: str, rejects: pl.DataFrame) -> RejectFile | None:
+        """Write the rejects of a part; None where there are none."""
+        if rejects.is_empty():
+            return None
+        content = encode(TABLES["rejects"], rejects)
+        path = reject_path(self.path, key)
+        if not path.exists() or path.read_bytes() != content:
+            self._write(path, content)
+        return RejectFile(
+            key=key,
+            rows=rejects.height,
+            sha256=hashlib.sha256(content).hexdigest(),
+            bytes=len(content),
+            reasons=dict(sorted(rejects["reason"].value_counts().iter_rows())),
+        )
+
+    def find_part(self, table: str, key: str) -> Part | None:
+        """A part that is done, or None. InputError: it is there, but altered.
+
+        A part that a version lists is taken by its size (`check` and every reader verify the content); one that a killed
+        build left in no version is hashed again.
+        """
+        path = part_path(self.path, table, key)
+        if not path.exists():
+            return None
+        known = self._known().part(table, key)
+        if known is None:
+            return self._adopt(table, key)
+        StoredFile(path, known.rows, known.sha256, known.bytes).require_size()
+        if known.rejects is not None:
+            reject_file(self.path, table, key, known.rejects).require_size()
+        return known
+
+    # Models
+
+    def begin_model(self, key: str) -> Path:
+        """The folder in which a model is made; what an earlier try left there is kept, for the stage to go on from."""
+        folder = model_path(self.path, f"{key}.partial")
+        disk.make_folder(folder)
+        return folder
+
+    def finish_model(self, key: str) -> dict[str, ModelFile]:
+        """Make the folder final; its files with their checksums."""
+        disk.finish_folder(model_path(self.path, f"{key}.partial"), model_path(self.path, key))
+        return model_files(model_path(self.path, key))
+
+    def find_model(self, key: str) -> dict[str, ModelFile] | None:
+        """The files of a model that is done, or None. InputError: it is there, but altered."""
+        folder = model_path(self.path, key)
+        if not folder.is_dir():
+            return None
+        known = self._known().model(key)
+        if known is None:
+            return model_files(folder)
+        for name, file in known.files.items():
+            path = folder / name
+            if not path.is_file() or path.stat().st_size != file.bytes:
+                raise InputError(
+                    what="a file of a model is missing or was altered after it was written",
+                    where=str(path),
+                    next_step=f"delete the folder {folder} and run the build again: it makes the model anew",
+                )
+        return known.files
+
+    def _adopt(self, table: str, key: str) -> Part:
+        """A part that a killed build left."""
+        path = part_path(self.path, table, key)
+        content = path.read_bytes()
+        try:
+            rows, note = read_note(content)
+        except ValueError as error:
+            raise StoredFile(path, 0, "", 0).altered("a whole Parquet part", f"{len(content)} bytes: {error}") from error
+        if note.rejects is not None:
+            reject_file(self.path, table, key, note.rejects).content()
+        return _part(key, content, rows, note.rows_in, note.rejects)
+
+    def _known(self) -> Ledger:
+        if self._ledger is None:
+            self._ledger = Ledger(self._read(number).manifest for number in reversed(self.numbers()))
+        return self._ledger
+
+    def _read(self, number: int) -> Version:
+        path = self.manifest_path(number)
+        return Version(self.path, Manifest.parse(path.read_bytes(), where=str(path)))
+
+    def _write(self, path: Path, content: bytes) -> None:
+        if not path.parent.is_dir():
+            disk.make_folder(path.parent)
+        disk.replace(path, content)
+
+    def _write_if_changed(self, path: Path, content: bytes) -> None:
+        if not path.exists() or path.read_bytes() != content:
+            self._write(path, content)
+
+    def _clear_temp_files(self) -> None:
+        folders = [self.path, *(self.path / name for name in ("versions", "runs", "tags")), *self.path.glob("parts/*")]
+        for folder in folders:
+            disk.sweep(folder)
+
+    @contextmanager
+    def _deeper(self) -> Iterator[None]:
+        self._lock_depth += 1
+        try:
+            yield
+        finally:
+            self._lock_depth -= 1
+
+    def _unknown_version(self, spec: str, numbers: list[int], tags: Mapping[str, int]) -> InputError:
+        if spec.isdecimal():
+            near = [f"@{number}" for number in sorted(numbers, key=lambda number: abs(number - int(spec)))[:3]]
+        else:
+            near = [f"@{tag} (version {tags[tag]})" for tag in get_close_matches(spec, tags, n=3, cutoff=0.0)]
+        known = f"versions {numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"version {numbers[0]}"
+        return InputError(
+            what=f"the dataset has no version {spec!r}",
+            where=str(self.path),
+            examples=near,
+            next_step=f"it has {known}" + (f" and tags {', '.join(tags)}" if tags else ""),
+        )
+
+
+def model_files(folder: Path) -> dict[str, ModelFile]:
+    """Every file of a model folder with its checksum, by path inside the folder."""
+    return {
+        path.relative_to(folder).as_posix(): ModelFile(sha256=disk.sha256_of(path), bytes=path.stat().st_size)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _part(key: str, content: bytes, rows: int, rows_in: int, rejects: RejectFile | None) -> Part:
+    """The record of a part; the runner adds slice and parents, which only it knows."""
+    return Part(
+        key=key,
+        slice=Slice(),
+        rows=rows,
+        sha256=hashlib.sha256(content).hexdigest(),
+        bytes=len(content),
+        parents=(),
+        rows_in=rows_in,
+        rejects=rejects,
+    )

@@ -1,0 +1,171 @@
+"""What a version is, as data: for every table its exact parts and what decided them. Written as versions/000007.json.
+
+Nothing in it names a time, a host or an absolute path of ours, so the same input gives the same bytes on every machine.
+
+    manifest = Manifest.parse(path.read_bytes(), where=str(path))
+    manifest.tables["pairs"].parts[0].sha256
+"""
+
+import json
+from collections import Counter
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from schemas import InputError
+
+FORMAT = 1
+
+
+class Record(BaseModel):
+    """Base of every piece of a manifest: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Slice(Record):
+    """Which cut of a table a part is. chunk: of the problems, in order. block: of sample indices. None: not cut that way."""
+
+    chunk: int | None = None
+    block: int | None = None
+
+
+class RejectFile(Record):
+    """The rejects written beside a part: parts/rejects/<key>.parquet. reasons: rows by reason."""
+
+    key: str
+    rows: int
+    sha256: str
+    bytes: int
+    reasons: dict[str, int]
+
+
+class Part(Record):
+    """One Parquet file. parents: keys of the parts it was made from. rows_in: input rows that it answers for."""
+
+    key: str
+    slice: Slice
+    rows: int
+    sha256: str
+    bytes: int
+    parents: tuple[str, ...]
+    rows_in: int
+    rejects: RejectFile | None = None
+
+
+class Counts(Record):
+    """Rows that went into a stage, came out, and were dropped, by reason."""
+
+    rows_in: int = Field(validation_alias="in", serialization_alias="in")
+    kept: int
+    rejected: dict[str, int]
+
+
+class StageRecord(Record):
+    """What one stage put into a table, and what decided it. tools: identity by name."""
+
+    name: str
+    revision: int
+    config: Any
+    tools: dict[str, str]
+    counts: Counts
+    parts: tuple[Part, ...]
+
+
+class Contract(Record):
+    """Which contract rows were written under."""
+
+    version: int
+    fingerprint: str
+
+
+class TableRecord(Record):
+    """One table of a version; as a rule one stage writes it."""
+
+    contract: Contract
+    stages: tuple[StageRecord, ...]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return tuple(part for stage in self.stages for part in stage.parts)
+
+    @property
+    def rejected(self) -> dict[str, int]:
+        """Rejects by reason, of all its stages."""
+        total: Counter[str] = Counter()
+        for stage in self.stages:
+            total.update(stage.counts.rejected)
+        return dict(sorted(total.items()))
+
+
+class ModelFile(Record):
+    """A file of a model folder."""
+
+    sha256: str
+    bytes: int
+
+
+class ModelRecord(Record):
+    """A model that the build made: models/<key>/. files: by path inside the folder, with `/`."""
+
+    key: str
+    revision: int
+    config: Any
+    tools: dict[str, str]
+    files: dict[str, ModelFile]
+    parents: tuple[str, ...]
+
+
+class Upstream(Record):
+    """The version of another dataset that this one builds on. sha256: of its manifest file."""
+
+    number: int
+    sha256: str
+
+
+class Manifest(Record):
+    """A version: all tables advance together. Tables and models stand in the order of the flow."""
+
+    format: int = FORMAT
+    number: int
+    recipe: Any
+    upstream: Upstream | None = None
+    rejects: Contract
+    tables: dict[str, TableRecord]
+    models: dict[str, ModelRecord]
+
+    def content(self) -> bytes:
+        """The manifest as the bytes of its file."""
+        data = self.model_dump(mode="json", by_alias=True)
+        return (json.dumps(data, ensure_ascii=False, indent=1) + "\n").encode("utf-8")
+
+    @classmethod
+    def parse(cls, content: bytes, where: str) -> "Manifest":
+        """Read a manifest. InputError: damaged, or written by a later fullstep."""
+        try:
+            data = json.loads(content)
+            found = data["format"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise _damaged(where, str(error)) from error
+        if isinstance(found, int) and found > FORMAT:
+            raise InputError(
+                what=f"the dataset has store format {found}, and this fullstep reads up to format {FORMAT}",
+                where=where,
+                next_step="upgrade fullstep",
+            )
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise _damaged(where, str(error.errors()[0]["msg"])) from error
+
+    def same_content(self, other: "Manifest") -> bool:
+        """Are the two the same version, but for its number?"""
+        return self.model_copy(update={"number": 0}) == other.model_copy(update={"number": 0})
+
+
+def _damaged(where: str, detail: str) -> InputError:
+    return InputError(
+        what=f"the manifest of a version is damaged: {detail}",
+        where=where,
+        next_step="restore the file from a copy, or read another version",
+    )

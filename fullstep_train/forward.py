@@ -1,0 +1,177 @@
+"""Forward passes over the solutions of a group: log-probabilities (policy) and step logits (PRM), each prompt computed
+once.
+
+    answer_logprobs(model)                                   # the model's forward now gives log-probs of chosen tokens
+    runs = probe(model, max_tokens=8192, dtype=torch.float32)
+    logps = runs.logprobs(model, group.solutions)            # S tensors [T]
+    logits = runs.step_logits(classifier, group.solutions)   # S tensors [K, 2]
+
+The model is called through its own `__call__`, so wrappers (peft, DDP, FSDP) see every pass. Where a group needs
+several packs, each is recomputed in the backward pass (torch checkpoint), so that memory is that of one pack whatever
+the group's size; the gradient is the same.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import MethodType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from fullstep_train.layout import Ids, Pack, plain_packs, tree_packs
+from fullstep_train.logprobs import head_of, token_logprobs
+from fullstep_train.tokens import Tokenised
+
+log = logging.getLogger(__name__)
+DROPOUTS = ("attention_dropout", "dropout", "hidden_dropout", "activation_dropout", "resid_pdrop", "attn_pdrop")
+
+
+@dataclass(frozen=True)
+class Runs:
+    """How a model is run. trees: it sees by our masks. window: width of its sliding attention (None: it has none).
+
+    max_tokens: slots of one pass. dtype: of the computation; bfloat16 by autocast.
+    """
+
+    max_tokens: int
+    dtype: torch.dtype
+    trees: bool = True
+    window: int | None = None
+
+    def packs(self, sequences: Sequence[Ids]) -> list[Pack]:
+        """The sequences as passes.
+
+        A tree's mask is not a sliding one, so sequences beyond the window are laid out plainly.
+        """
+        if self.trees and (self.window is None or max(map(len, sequences)) <= self.window):
+            return tree_packs(sequences, self.max_tokens)
+        return plain_packs(sequences, self.max_tokens)
+
+    def logprobs(self, model: Any, solutions: Sequence[Tokenised]) -> list[Tensor]:
+        """log pi of each solution's tokens: S tensors [T], float32. model: one that went through `answer_logprobs`."""
+        return self._over_packs(solutions, lambda pack: self._pack_logprobs(model, pack, solutions))
+
+    def step_logits(self, model: Any, solutions: Sequence[Tokenised]) -> list[Tensor]:
+        """Logits of a token classifier at the last token of each step: S tensors [K, 2], float32."""
+        return self._over_packs(solutions, lambda pack: self._pack_step_logits(model, pack, solutions))
+
+    def _over_packs(self, solutions: Sequence[Tokenised], run: Callable[[Pack], list[Tensor]]) -> list[Tensor]:
+        packs = self.packs([solution.ids for solution in solutions])
+        results: dict[int, Tensor] = {}
+        for pack in packs:
+            # Several packs: keep none of their activations, only their results.
+            made = checkpoint(run, pack, use_reentrant=False) if len(packs) > 1 and torch.is_grad_enabled() else run(pack)
+            results.update(zip(pack.members, made, strict=True))
+        return [results[place] for place in range(len(solutions))]
+
+    def _call(self, model: Any, pack: Pack, **more: Tensor) -> Any:
+        place = next(model.parameters()).device
+        mask_dtype = self.dtype if self.dtype == torch.bfloat16 else next(model.parameters()).dtype
+        with torch.autocast(place.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+            moved = {name: tensor.to(place) for name, tensor in more.items()}
+            return model(**pack.inputs(place, mask_dtype), use_cache=False, **moved)
+
+    def _pack_logprobs(self, model: Any, pack: Pack, solutions: Sequence[Tokenised]) -> list[Tensor]:
+        starts = [solutions[place].prompt_tokens for place in pack.members]
+        own = np.concatenate([slots[start:] for slots, start in zip(pack.slots, starts, strict=True)])
+        before = np.concatenate([slots[start - 1 : -1] for slots, start in zip(pack.slots, starts, strict=True)])
+        # A slot that several solutions share has one log-prob: score it once.
+        distinct, first, place_of = np.unique(own, return_index=True, return_inverse=True)
+        logps = self._call(
+            model,
+            pack,
+            predictors=torch.from_numpy(before[first]),
+            targets=torch.from_numpy(pack.input_ids.reshape(-1)[distinct]),
+        )
+        lengths = [len(slots) - start for slots, start in zip(pack.slots, starts, strict=True)]
+        return list(logps[torch.from_numpy(place_of).to(logps.device)].split(lengths))
+
+    def _pack_step_logits(self, model: Any, pack: Pack, solutions: Sequence[Tokenised]) -> list[Tensor]:
+        logits = self._call(model, pack).logits.flatten(0, 1)
+        made = []
+        for slots, place in zip(pack.slots, pack.members, strict=True):
+            last = slots[solutions[place].prompt_tokens :][solutions[place].last_token_of_step()]
+            made.append(logits[torch.from_numpy(last).to(logits.device)].to(torch.promote_types(logits.dtype, torch.float32)))
+        return made
+
+
+def answer_logprobs(model: Any) -> None:
+    """Make a causal model's forward answer with log-probs [Q] of `targets` [Q], read at the flat slots `predictors`
+    [Q].
+
+    No logits leave it. A head that is not one linear layer is asked through the model's own forward, which makes all
+    logits.
+    """
+    own_forward = model.forward
+
+    def forward(self: Any, *, predictors: Tensor, targets: Tensor, **inputs: Any) -> Tensor:
+        head = head_of(self) if self.plain_head else None
+        if head is None:
+            logits = own_forward(**inputs).logits.flatten(0, 1)[predictors]
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+            return logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
+        hidden = self.base_model(**inputs).last_hidden_state.flatten(0, 1)
+        return token_logprobs(hidden[predictors], targets, head)
+
+    model.plain_head = True
+    model.forward = MethodType(forward, model)
+
+
+def probe(model: Any, max_tokens: int, dtype: torch.dtype) -> Runs:
+    """How this model can be run, found out on a small example in which the plain way and the tree must agree.
+
+    model: a token classifier, or a causal model after `answer_logprobs`. Moves no random state. What a model cannot do
+    is logged once.
+    """
+    config = model.config.get_text_config()
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    plain = Runs(max_tokens, dtype, trees=False, window=window)
+    tree = Runs(max_tokens, dtype, trees=True, window=window)
+    tokens = [[3, 4, 5, 6, 7, 8], [3, 4, 5, 6, 9, 7, 5], [3, 4, 10, 11]]
+    ids = [tuple(token % config.vocab_size for token in sequence) for sequence in tokens]
+    solutions = [Tokenised(sequence, 2, np.arange(len(sequence) - 2)) for sequence in ids]
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        if hasattr(model, "plain_head"):
+            run = Runs.logprobs
+            model.plain_head = False
+            own = run(plain, model, solutions)
+            model.plain_head = True
+            if not _close(run(plain, model, solutions), own, dtype):
+                model.plain_head = False
+                log.warning(
+                    "the head of %s is not one linear layer: all its logits are made, at more memory",
+                    type(model).__name__,
+                )
+        else:
+            run = Runs.step_logits
+        expected = run(plain, model, solutions)
+        try:
+            agrees = _close(run(tree, model, solutions), expected, dtype)
+        except (RuntimeError, ValueError, TypeError, IndexError):
+            agrees = False
+    model.train(training)
+    if not agrees:
+        log.warning("%s does not see by a tree mask: prompts are computed once per solution", type(model).__name__)
+    return tree if agrees else plain
+
+
+def no_dropout(model: nn.Module) -> None:
+    """Set every dropout of a model to 0: log-ratios to the reference are those of the policy, not of a thinned one."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name in DROPOUTS:
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+
+
+def _close(one: Sequence[Tensor], other: Sequence[Tensor], dtype: torch.dtype) -> bool:
+    tolerance = 3e-2 if dtype == torch.bfloat16 else 1e-4
+    difference = torch.cat([a - b for a, b in zip(one, other, strict=True)]).norm()
+    return bool(difference <= tolerance * torch.cat(list(other)).norm())

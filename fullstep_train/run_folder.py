@@ -1,0 +1,125 @@
+"""The folder that a training leaves, and how a killed one goes on.
+
+    run = RunFolder(folder, "prm", key)
+    if run.finished(): return
+    run.begin()                            # from here on: checkpoints in run.checkpoints, each there whole or not at all
+    run.finish(model, tokenizer, manifest) # weights, config, tokenizer, then `prm.json`, then the checkpoints go
+
+`key` is a hash of all that decides the result. A folder with another run's key is refused, not overwritten. Nothing in
+the folder depends on time, machine or place: two runs leave the same bytes.
+"""
+
+import importlib.metadata
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from fullstep_train.adapters import merged
+from fullstep_train.progress import quiet
+from schemas import TABLES, InputError
+from schemas.ids import content_id
+
+FORMAT = 1
+PACKAGES = ("peft", "torch", "transformers")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """folder: where the model goes. kind: prm or policy, names the manifest.
+
+    key: hash of config, data and base model.
+    """
+
+    folder: Path
+    kind: str
+    key: str
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / f"{self.kind}.json"
+
+    def finished(self) -> bool:
+        """Whether this run's model is complete. InputError: the folder holds another run's model or checkpoints."""
+        for file in (self.manifest, *(self.checkpoints / "run.json" for _ in self.checkpoints.glob("checkpoint-*"))):
+            if file.is_file() and json.loads(file.read_text())["run"] != self.key:
+                raise InputError(
+                    what=f"the folder holds another {self.kind} training (other data, config, base model or package versions)",
+                    where=str(self.folder),
+                    next_step="give another folder, or remove this one",
+                )
+        if self.manifest.is_file():
+            shutil.rmtree(self.checkpoints, ignore_errors=True)  # left by a kill just before the end
+            return True
+        return False
+
+    def begin(self) -> None:
+        """Make the folder, when all input has been found good."""
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        write_json(self.checkpoints / "run.json", {"run": self.key})
+
+    def last_checkpoint(self) -> Path | None:
+        """The latest checkpoint, None where there is none."""
+        found = sorted(self.checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+        return found[-1] if found else None
+
+    def finish(
+        self,
+        model: Any,
+        tokenizer: Any,
+        log_history: list[dict[str, Any]],
+        rejects: pl.DataFrame,
+        manifest: Mapping[str, Any],
+    ) -> None:
+        """Write the merged model, its tokenizer, the training curve, what was dropped, and last the manifest."""
+        plain = merged(model)
+        plain.__dict__.pop("forward", None)  # that of forward.answer_logprobs
+        plain.config.use_cache = True
+        with quiet():
+            plain.save_pretrained(self.folder)
+            tokenizer.save_pretrained(self.folder)
+        scrub(self.folder)
+        for weights in self.folder.glob("*.safetensors"):
+            weights.chmod((self.folder / "config.json").stat().st_mode)  # safetensors writes them for the owner alone
+        write_json(self.folder / "training.json", [entry for entry in log_history if "loss" in entry])
+        TABLES["rejects"].check(rejects, where="rejects").write_parquet(self.folder / "rejects.parquet")
+        write_json(
+            self.manifest,
+            {"format": FORMAT, "kind": self.kind, "run": self.key, "versions": versions()} | dict(manifest),
+        )
+        shutil.rmtree(self.checkpoints)
+
+
+def versions() -> dict[str, str]:
+    """The packages whose version may change a result."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def frame_hash(frame: pl.DataFrame, columns: list[str]) -> str:
+    """Hash of some columns of a table, whatever the order of its rows."""
+    return content_id(frame.select(columns).sort(columns).write_ndjson())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """JSON with sorted keys, there whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+    part.replace(path)
+
+
+def scrub(folder: Path) -> None:
+    """Take out of config.json and tokenizer_config.json where the model was loaded from."""
+    for name in ("config.json", "tokenizer_config.json", "generation_config.json"):
+        file = folder / name
+        if file.is_file():
+            settings = json.loads(file.read_text())
+            places = ("_name_or_path", "_model_name_or_path", "name_or_path")
+            write_json(file, {key: value for key, value in settings.items() if key not in places})

@@ -1,0 +1,1 @@
+"""Benchmarks: run by hand, results printed as tables and one JSON line."""

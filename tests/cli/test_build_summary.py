@@ -1,0 +1,128 @@
+import duckdb
+import polars as pl
+import pytest
+from rich.console import Group
+
+from cli.build_summary import Ask, best_and_worst, build_summary, pairs, reward_histogram, tables_and_rejects
+from schemas import TABLES
+from tests.cli.test_render import shown
+
+
+def ask_frames(frames: dict[str, pl.DataFrame]) -> Ask:
+    connection = duckdb.connect()
+    for name, frame in frames.items():
+        connection.register(name, frame)
+    return lambda text: connection.sql(text).pl()
+
+
+STEPS = [
+    # solution, step, text, reward, label
+    ("good", 0, "Step 1: 2 + 3 = 5\n", 0.95, True),
+    ("good", 1, "Step 2: \\boxed{5}", 0.85, True),
+    ("bad", 0, "Step 1: 2 + 3 = 6\n", 0.15, False),
+    ("bad", 1, "Step 2: \\boxed{6} [b]", 0.05, False),
+    ("fair", 0, "Step 1: \\boxed{7}", 1.0, False),
+]
+
+
+@pytest.fixture
+def frames() -> dict[str, pl.DataFrame]:
+    problem = {"question": "What is 2 + 3?", "source": "s", "domain": "math", "split": "train"}
+    pair = {
+        "problem_id": "p1",
+        "chosen_id": "good",
+        "chosen_score": 0.9,
+        "chosen_rank": 0,
+        "policy": "mean-top2",
+        "scorer": "prm",
+    }
+    reject = {"stage": "pairs", "table": "problems", "reason": "no correct solution"}
+    return {
+        "problems": TABLES["problems"].frame(
+            [problem | {"problem_id": key, "answer": "5"} for key in ("p1", "p2", "p3")],
+        ),
+        "steps": TABLES["steps"].frame(
+            [
+                {"solution_id": s, "step_index": i, "problem_id": "p1", "start": 0, "stop": len(t), "text": t, "prefix_key": s}
+                for s, i, t, _, _ in STEPS
+            ]
+        ),
+        "step_scores": TABLES["step_scores"].frame(
+            [{"solution_id": s, "step_index": i, "scorer": "prm", "problem_id": "p1", "reward": r} for s, i, _, r, _ in STEPS]
+        ),
+        "step_labels": TABLES["step_labels"].frame(
+            [
+                {
+                    "solution_id": s,
+                    "step_index": i,
+                    "labeller": "outcome",
+                    "problem_id": "p1",
+                    "n_rollouts": 1,
+                    "n_correct": int(label),
+                    "label": label,
+                    "value": float(label),
+                    "source": "outcome",
+                }
+                for s, i, _, _, label in STEPS
+            ]
+        ),
+        "pairs": TABLES["pairs"].frame(
+            [
+                pair | {"pair_id": "a", "rejected_id": "bad", "rejected_score": 0.1, "margin": 0.8, "rejected_rank": 0},
+                pair | {"pair_id": "b", "rejected_id": "fair", "rejected_score": 1.0, "margin": -0.1, "rejected_rank": 1},
+            ]
+        ),
+        "rejects": TABLES["rejects"].frame([reject | {"key": "p2"}, reject | {"key": "p3"}]),
+    }
+
+
+def test_tables_have_rows_and_rejects_by_reason(frames):
+    text = shown(tables_and_rejects(ask_frames(frames), ["problems", "steps", "pairs", "rejects"]))
+    rows = {line.split()[0]: line.split(maxsplit=1)[1] for line in text.splitlines()[2:]}
+    assert rows["problems"].strip() == "3"
+    assert rows["steps"].strip() == "5"
+    assert rows["pairs"].split(maxsplit=1) == ["2", "2 problems: no correct solution"]
+    assert "rejects" not in rows
+
+
+def test_the_reward_histogram_counts_each_label_apart(frames):
+    view, _ = reward_histogram(ask_frames(frames))
+    lines = {line.split()[0]: line for line in shown(view).splitlines() if line[:1].isdigit()}
+    assert len(lines) == 10
+    # label 1: one step of two in 0.8-0.9 and one in 0.9-1.0; label 0: 0.0, 0.1, and exactly 1.0, which belongs to the last bin
+    assert [word for word in lines["0.8-0.9"].split() if word.isdigit()] == ["1"]
+    assert [word for word in lines["0.9-1.0"].split() if word.isdigit()] == ["1", "1"]
+    assert "█" * 12 in lines["0.8-0.9"]
+    assert "█" * 8 in lines["0.0-0.1"]
+    assert "█" not in lines["0.4-0.5"]
+
+
+def test_pairs_are_counted_with_the_problems_that_have_none(frames):
+    lines = [line.plain for line in pairs(ask_frames(frames))]
+    # margins 0.8 and -0.1: mean 0.35; one of two in order
+    assert lines == [
+        "2 pairs on 1 problems; mean margin 0.350; the chosen scores higher in 50%",
+        "2 problems without pairs: no correct solution 2",
+    ]
+
+
+def test_the_widest_pair_stands_side_by_side_with_rewards_and_literal_brackets(frames):
+    text = shown(best_and_worst(ask_frames(frames)))
+    assert "What is 2 + 3?   (gold answer: 5)" in text
+    rows = text.splitlines()
+    (first,) = [row for row in rows if "2 + 3 = 5" in row]
+    assert "0.95 Step 1: 2 + 3 = 5" in first
+    assert "0.15 Step 1: 2 + 3 = 6" in first
+    assert any("[b]" in row for row in rows)
+
+
+def test_no_pairs_at_all_is_said(frames):
+    frames["pairs"] = frames["pairs"].clear()
+    metrics = {"auc": 0.75, "ece": None, "problems": 9, "solutions": 72, "steps": 1277, "undefined": "ece: no reason"}
+    text = shown(Group(*build_summary(ask_frames(frames), list(frames), metrics, "tiny", "out/tiny")))
+    assert "no pairs: no problem has both" in text
+    figures = {line.split("  ")[1].strip(): line.split()[-1] for line in text.split("PRM, on")[1].splitlines()[1:7]}
+    assert figures["AUC"] == "0.750"
+    assert figures["expected calibration error"] == "-"
+    assert "9 problems, 72 solutions, 1,277 labelled steps; ece: no reason" in text
+    assert "fs-train run tiny --data out/tiny" in text

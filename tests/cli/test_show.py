@@ -1,0 +1,99 @@
+import csv
+import io
+import json
+from pathlib import Path
+
+from schemas import TABLES
+from tests.cli.commands import done, invoke
+
+TABLE_NAMES = ("problems", "samples", "solutions", "steps", "step_labels", "step_scores", "pairs")
+
+
+def test_show_names_every_table_with_its_rows(built: Path):
+    text = done("fs-data show out/tiny", built).stdout
+    assert "out/tiny, version 1, recipe tiny" in text
+    for name in TABLE_NAMES:
+        count = done(f"fs-data sql out/tiny 'SELECT count(*) AS n FROM {name}' --format json", built).stdout
+        (line,) = [line for line in text.splitlines() if line.split()[:1] == [name]]
+        assert line.split()[1].replace(",", "") == str(json.loads(count)[0]["n"])
+
+
+def test_show_explains_every_column_and_shows_rows(built: Path):
+    text = done("fs-data show out/tiny pairs --rows 2", built).stdout
+    for column in TABLES["pairs"].columns:
+        assert column.name in text
+    assert "Row 2" in text
+    assert "Row 3" not in text
+    assert "Row 1" not in done("fs-data show out/tiny pairs --rows 0", built).stdout
+
+
+def test_sql_answers_in_three_forms_with_the_same_rows(built: Path):
+    query = (
+        "SELECT solution_id, correct, token_ids FROM solutions JOIN samples USING (problem_id, sample_index) ORDER BY 1 LIMIT 3"
+    )
+    rows = json.loads(done(f'fs-data sql out/tiny "{query}" --format json', built).stdout)
+    flat = list(csv.DictReader(io.StringIO(done(f'fs-data sql out/tiny "{query}" --format csv', built).stdout)))
+    table = done(f'fs-data sql out/tiny "{query}"', built).stdout
+    assert len(rows) == 3
+    assert [row["solution_id"] for row in flat] == [row["solution_id"] for row in rows]
+    assert [json.loads(row["token_ids"]) for row in flat] == [row["token_ids"] for row in rows]
+    assert all(row["solution_id"] in table for row in rows)
+    assert table.endswith("3 rows\n")
+
+
+def test_a_long_answer_says_how_much_of_it_is_shown(built: Path):
+    lines = done("fs-data sql out/tiny 'SELECT range FROM range(5000)'", built).stdout.splitlines()
+    assert lines[-1] == "5,000 rows, of which 1,000 are shown: --format csv or json gives all"
+    assert len(lines) == 1000 + 3
+    assert len(done("fs-data sql out/tiny 'SELECT range FROM range(5000)' --format csv", built).stdout.splitlines()) == 5001
+
+
+def test_output_that_is_no_terminal_has_no_control_characters(built: Path):
+    for line in ("fs-data show out/tiny", "fs-data log out/tiny", "fs-data sql out/tiny 'FROM pairs LIMIT 2'"):
+        text = done(line, built).stdout
+        assert all(character.isprintable() or character == "\n" for character in text)
+
+
+def test_the_log_tells_what_changed(place: Path):
+    done("fs-data build tiny --out out/tiny --set pairs.top=1", place)
+    lines = done("fs-data log out/tiny", place).stdout.splitlines()
+    heads = [line for line in lines if line.startswith("version")]
+    assert [head.split()[1] for head in heads] == ["2", "1"]
+    assert "  pairs.top: 3 → 1" in lines
+    assert "samples 296," in lines[-1]
+
+
+def test_a_build_again_is_no_new_version(place: Path):
+    result = done("fs-data build tiny --out out/tiny", place)
+    assert "reused" in result.stderr
+    assert len(list((place / "out/tiny/versions").iterdir())) == 1
+
+
+def test_check_counts_what_it_checked(built: Path):
+    for dataset in ("out/tiny", "out/tiny-run", "out/tiny@1"):
+        text = done(f"fs-data check {dataset}", built).stdout
+        assert text.startswith("ok: ")
+        assert "rows checked" in text
+
+
+def test_recipes_are_listed_and_printed_whole(built: Path):
+    listed = done("fs-data recipe", built).stdout.splitlines()
+    assert [line.split(":")[0] for line in listed] == ["demo", "tiny"]
+    assert invoke("fs-data recipe --show tiny", built).stdout.startswith("# tiny: ")
+
+
+def test_the_summaries_show_every_block(built: Path, tmp_path: Path):
+    build = done("fs-data build tiny --out out/tiny", built).stdout
+    for block in ("Tables", "Rewards of steps, by label", "PRM, on problems", "Pairs", "One problem, its best", "Next"):
+        assert block in build
+    train = done("fs-train run tiny --data out/tiny --out out/tiny-run", built).stdout
+    for block in ("Training", "loss", "Greedy accuracy on held-out problems", "before", "after", "McNemar", "Next"):
+        assert block in train
+
+
+def test_an_evaluation_can_be_kept_and_read(place: Path):
+    line = "fs-train eval --model tiny-random --problems builtin:sums.jsonl --limit 5 --max-tokens 4"
+    assert "/5" in done(line, place).stdout
+    done(f"{line} --out out/eval", place)
+    rows = json.loads(done("fs-data sql out/eval 'FROM predictions' --format json", place).stdout)
+    assert [row["model"] for row in rows] == ["tiny-random"] * 5

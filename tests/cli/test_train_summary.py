@@ -1,0 +1,85 @@
+import polars as pl
+import pytest
+from rich.console import Group
+
+from cli.train_summary import accuracy_table, reading, train_summary, training_curve
+from fullstep_data.accuracy import accuracy
+from schemas import TABLES
+from tests.cli.test_render import shown
+
+
+def predictions(before: list[bool | None], after: list[bool | None]) -> pl.DataFrame:
+    rows = [
+        {
+            "problem_id": f"p{index}",
+            "model": model,
+            "decoding": "greedy",
+            "sample_index": 0,
+            "seed": 0,
+            "question": "q",
+            "gold": "1",
+            "text": "t",
+            "finish_reason": "eos",
+            "answer": "1",
+            "answer_source": "boxed",
+            "correct": correct,
+            "grade_path": "timeout" if correct is None else "exact",
+            "grader": "g",
+            "sampler": "s",
+        }
+        for model, verdicts in (("before", before), ("after", after))
+        for index, correct in enumerate(verdicts)
+    ]
+    return TABLES["predictions"].frame(rows)
+
+
+def lines(frame: pl.DataFrame) -> list[str]:
+    return [line.plain for line in reading(frame)]
+
+
+def test_overlapping_intervals_are_said_to_show_nothing():
+    first, second = lines(predictions([True, False, False], [True, True, False]))
+    # one fixed, none broken: p = 2 * 0.5 = 1
+    assert first == "of 3 problems 1 were fixed and 0 were broken (exact McNemar test: p = 1)"
+    assert second.startswith("the intervals overlap: this run does not show a difference")
+
+
+@pytest.mark.parametrize(("before", "after", "word"), [(False, True, "better"), (True, False, "worse")])
+def test_a_difference_beyond_chance_is_named_with_its_direction(before: bool, after: bool, word: str):
+    first, second = lines(predictions([before] * 12, [after] * 12))
+    # 12 changes, all one way: p = 2 / 2**12 = 0.00049
+    assert "p = 0.00049" in first
+    assert f"the policy is {word} than the model it was made from" in second
+
+
+def test_ungraded_answers_are_counted_as_not_correct_and_named():
+    found = lines(predictions([True, None], [True, True]))
+    assert "1 were fixed" in found[0]
+    assert found[-1] == "1 answers could not be graded and count as not correct"
+
+
+def test_without_held_out_problems_nothing_is_claimed():
+    (only,) = lines(predictions([], []))
+    assert "nothing is known of the policy" in only
+
+
+def test_accuracy_has_its_interval():
+    text = shown(accuracy_table(accuracy(predictions([True, False], [True, True]))))
+    # Wilson for 1 of 2: (0.5 + z²/4) / (1 + z²/2) -+ ... = 9.5 % to 90.5 %
+    assert "9.5% to 90.5%" in text
+    assert "2/2" in text
+
+
+def test_the_curve_shows_each_figure_from_first_to_last():
+    log = [{"step": 1, "loss": 0.7, "rewards/margins": 0.0}, {"step": 2, "loss": 0.5, "rewards/margins": 1.0}]
+    text = shown(training_curve(log))
+    loss, margin = text.splitlines()[2:4]
+    assert loss.split()[-3:] == ["0.7", "█▁", "0.5"]
+    assert margin.split()[-3:] == ["0", "▁█", "1"]
+    assert "2 optimiser steps" in text
+
+
+def test_the_whole_summary_ends_with_three_commands():
+    text = shown(Group(*train_summary(predictions([True], [True]), [], "out/d", "out/r")))
+    assert text.split("Next")[1].count("#") == 3
+    assert "fs-data sql out/r" in text

@@ -1,0 +1,204 @@
+"""What every engine must do, whatever runs behind it. A new engine joins by a line in ENGINES.
+
+An engine is made by a function (folder for its files, variant) -> engine; the variant "other" has another identity.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fullstep_data.engines.hf import HFGenerator
+from fullstep_data.engines.protocol import Completion, Failure, Generator, Request
+from fullstep_data.engines.scripted import ScriptedGenerator
+from tests.models import tiny_model, tiny_tokenizer
+
+Decode = Callable[[tuple[int, ...]], str]
+
+
+def hf(folder: Path, variant: str) -> Generator:
+    model = folder / variant
+    if not model.exists():
+        tiny_model(model, seed=0 if variant == "one" else 1)
+    return HFGenerator(model, batch_size=8, dtype="float32")
+
+
+def scripted(folder: Path, variant: str) -> Generator:
+    return ScriptedGenerator(0.4 if variant == "one" else 0.1)
+
+
+def decode_tiny(tokens: tuple[int, ...]) -> str:
+    return str(tiny_tokenizer().decode(list(tokens), skip_special_tokens=True))
+
+
+def decode_bytes(tokens: tuple[int, ...]) -> str:
+    return bytes(tokens).decode()
+
+
+# name: (how to make it, how its token ids read, a string that most of its completions hold)
+ENGINES: dict[str, tuple[Callable[..., Generator], Decode, str]] = {
+    "hf": (hf, decode_tiny, "e"),
+    "scripted": (scripted, decode_bytes, "Step 2"),
+}
+
+
+@pytest.fixture(params=ENGINES, scope="module")
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("engines")
+
+
+@pytest.fixture(scope="module")
+def engine(name: str, folder: Path) -> Generator:
+    return ENGINES[name][0](folder, "one")
+
+
+def sum_requests(count: int, **settings: Any) -> list[Request]:
+    """Requests with prompts of several lengths, three seeds to a prompt."""
+    sums = ("4 + 3", "12 - 5 + 8", "7 - 9", "3 + 3 + 3 - 1", "20 * 2 + 1")
+    chosen = {"max_tokens": 24, **settings}
+    return [Request(f"Problem: {sums[index // 3 % len(sums)]} =\n", seed=1000 + index, **chosen) for index in range(count)]
+
+
+def completed(engine: Generator, requests: list[Request]) -> list[Completion]:
+    results = engine.generate(requests)
+    assert len(results) == len(requests)
+    assert all(isinstance(result, Completion) for result in results)
+    return [result for result in results if isinstance(result, Completion)]
+
+
+def test_no_requests_give_no_results(engine: Generator) -> None:
+    assert engine.generate([]) == []
+
+
+def test_results_stand_in_the_order_of_their_requests(engine: Generator) -> None:
+    requests = sum_requests(12, temperature=0.0)
+    assert len(set(completed(engine, requests))) > 2
+    assert completed(engine, requests[::-1]) == completed(engine, requests)[::-1]
+
+
+def test_a_request_gives_the_same_sample_alone_and_among_others(engine: Generator) -> None:
+    requests = sum_requests(20)
+    together = completed(engine, requests)
+    assert together == [completed(engine, [request])[0] for request in requests]
+
+
+def test_a_new_engine_repeats_every_sample(engine: Generator, name: str, folder: Path) -> None:
+    requests = sum_requests(6)
+    assert completed(ENGINES[name][0](folder, "one"), requests) == completed(engine, requests)
+
+
+def test_seeds_decide_samples_and_positions_do_not(engine: Generator) -> None:
+    prompt = "Problem: 12 - 5 + 8 - 9 + 3 =\n"
+    requests = [Request(prompt, seed=seed, max_tokens=60) for seed in (1, 2, 3, 4, 5, 6, 1)]
+    texts = [completion.text for completion in completed(engine, requests)]
+    assert texts[0] == texts[6]
+    assert len(set(texts)) > 1
+
+
+def test_seeds_that_share_their_low_bits_are_different_seeds(engine: Generator) -> None:
+    prompt = "Problem: 12 - 5 + 8 - 9 + 3 - 4 + 5 - 6 + 7 - 8 =\n"
+    seeds = [5 + (shift << 32) for shift in range(1, 6)]
+    assert len(set(completed(engine, [Request(prompt, seed=seed, max_tokens=100) for seed in seeds]))) > 1
+
+
+def test_greedy_completions_do_not_depend_on_the_seed(engine: Generator) -> None:
+    first, second = completed(engine, [Request("4 + 3 - 2 =", seed, 20, temperature=0.0) for seed in (1, 2)])
+    assert first == second
+
+
+def test_a_stop_string_ends_the_text_and_is_cut_off(engine: Generator, name: str) -> None:
+    stop = ENGINES[name][2]
+    free = completed(engine, sum_requests(15, max_tokens=200))
+    stopped = completed(engine, sum_requests(15, max_tokens=200, stop=(stop, "never written")))
+    assert any(stop in completion.text for completion in free)
+    for without, with_stop in zip(free, stopped, strict=True):
+        if stop in without.text:
+            assert with_stop.text == without.text[: without.text.index(stop)]
+            assert with_stop.finish_reason == "stop"
+        else:
+            assert with_stop == without
+
+
+def test_the_earliest_of_several_stop_strings_counts(engine: Generator, name: str) -> None:
+    stop = ENGINES[name][2]
+    one = completed(engine, sum_requests(6, max_tokens=200, stop=(stop,)))
+    both = completed(engine, sum_requests(6, max_tokens=200, stop=(stop + "never", stop)))
+    assert one == both
+
+
+def test_max_tokens_cut_the_completion(engine: Generator) -> None:
+    for completion in completed(engine, sum_requests(9, max_tokens=5)):
+        assert len(completion.token_ids) == 5
+        assert completion.finish_reason == "length"
+
+
+def test_each_request_keeps_its_own_limit_in_a_batch(engine: Generator) -> None:
+    prompt = "Problem: 12 - 5 + 8 =\n"
+    limits = (1, 7, 3, 12)
+    results = completed(engine, [Request(prompt, seed=3, max_tokens=limit) for limit in limits])
+    assert [len(result.token_ids) for result in results] == list(limits)
+    longest = results[3].token_ids
+    assert all(longest[: len(result.token_ids)] == result.token_ids for result in results)
+
+
+def test_settings_of_one_row_leave_the_others_alone(engine: Generator) -> None:
+    warm = [Request("4 + 3 - 2 =", seed=seed, max_tokens=20) for seed in range(4)]
+    cold = [Request("4 + 3 - 2 =", seed=seed, max_tokens=20, temperature=0.0) for seed in range(4)]
+    narrow = [Request("4 + 3 - 2 =", seed=seed, max_tokens=20, top_p=0.3) for seed in range(4)]
+    mixed = [request for three in zip(warm, cold, narrow, strict=True) for request in three]
+    apart = [*completed(engine, warm), *completed(engine, cold), *completed(engine, narrow)]
+    together = completed(engine, mixed)
+    assert [*together[0::3], *together[1::3], *together[2::3]] == apart
+
+
+def test_token_ids_decode_to_the_text(engine: Generator, name: str) -> None:
+    decode, stop = ENGINES[name][1:]
+    for completion in completed(engine, sum_requests(9, max_tokens=40)):
+        assert decode(completion.token_ids) == completion.text
+    for completion in completed(engine, sum_requests(9, max_tokens=200, stop=(stop,))):
+        assert decode(completion.token_ids).startswith(completion.text)
+        assert not completion.token_ids or not decode(completion.token_ids[:-1]).startswith(completion.text)
+
+
+def test_any_unicode_may_stand_in_a_prompt(engine: Generator) -> None:
+    prompts = ("Aufgabe: 3 + 4 = ?  ÄÖÜ", "问题:4 + 3 − 2", "🧮👩🏽‍🔬 4 + 3", "\u202e\x00\ufeff 4 + 3", " ")
+    results = completed(engine, [Request(prompt, seed=1, max_tokens=8) for prompt in prompts])
+    assert all(result.prompt_tokens > 0 for result in results)
+
+
+def test_a_prompt_longer_than_the_context_is_a_failure_and_the_rest_goes_on(engine: Generator) -> None:
+    long = Request("7 + 7 " * 10_000, seed=1, max_tokens=5)
+    short = sum_requests(2)
+    results = engine.generate([short[0], long, short[1]])
+    assert isinstance(results[1], Failure)
+    assert results[1].reason == "prompt longer than the context"
+    assert [results[0], results[2]] == completed(engine, short)
+
+
+def test_progress_never_goes_back_and_ends_at_the_total(engine: Generator) -> None:
+    calls: list[tuple[int, int]] = []
+    engine.generate(sum_requests(20), lambda done, total: calls.append((done, total)))
+    done = [call[0] for call in calls]
+    assert done == sorted(done)
+    assert len(calls) > 2
+    assert len({total for _, total in calls}) == 1
+    assert calls[-1][0] == calls[-1][1]
+
+
+def test_the_identity_is_that_of_the_content(engine: Generator, name: str, folder: Path) -> None:
+    make = ENGINES[name][0]
+    assert make(folder, "one").identity == engine.identity
+    assert make(folder, "other").identity != engine.identity
+    assert engine.identity.startswith(f"{name}:")
+
+
+def test_plain_prompts_hold_system_and_user_text(engine: Generator) -> None:
+    assert engine.render("", "4 + 3", "never").endswith("4 + 3")
+    assert engine.render("Be brief.", "4 + 3", "never").endswith("Be brief.\n\n4 + 3")
+    assert engine.render("", "4 + 3", "auto") == engine.render("", "4 + 3", "never")

@@ -1,0 +1,32 @@
+"""The log of a dataset."""
+
+from fullstep_data.store import Store, Version
+from fullstep_data.store.history import history
+from tests.fullstep_data.small_chain import Recipe, build
+
+
+def test_each_version_says_what_changed_in_recipe_and_tables(dataset: Version) -> None:
+    build(dataset.path, Recipe(samples=6))
+    store = Store.open(dataset.path)
+    store.tag("v1", 1)
+    first, second = history(store)
+    assert (first.number, first.tags, first.changes) == (1, ("v1",), ())
+    assert (second.number, second.tags, second.changes) == (2, (), ("samples: 4 → 6",))
+    samples = second.tables["samples"]
+    assert (samples.rows, samples.rows_before, samples.parts, samples.parts_new) == (48, 32, 9, 3)
+    assert first.tables["samples"].rows_before is None
+    assert first.tables["problems"].rejected == {"the answer is missing": 1}
+    assert first.run is not None
+    assert first.run["stages"]["samples"]["computed"] == 6
+    assert second.run is not None
+    assert second.run["stages"]["samples"] | {"seconds": 0} == {"seconds": 0, "computed": 3, "reused": 6}
+    assert "polars" in first.run["packages"]
+    assert first.created is not None
+    assert first.created.endswith("+00:00")
+
+
+def test_a_lost_run_record_costs_only_the_time(dataset: Version) -> None:
+    (dataset.path / "runs" / "000001.json").unlink()
+    (entry,) = history(Store.open(dataset.path))
+    assert (entry.created, entry.run) == (None, None)
+    assert entry.tables["problems"].rows == 10

@@ -1,0 +1,106 @@
+"""Frames to Parquet and back: exactly the contract's types, the encodings measured, the same bytes each time."""
+
+import io
+from typing import Any
+
+import duckdb
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fullstep_data.store.manifest import RejectFile
+from fullstep_data.store.parquet import Note, decode, encode, read_note
+from fullstep_data.store.views import table_body
+from schemas import TABLES, Column, InputError, Table
+
+_VALUES: dict[object, st.SearchStrategy[Any]] = {
+    pl.String: st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
+    pl.Int32: st.integers(-(2**31), 2**31 - 1),
+    pl.Int64: st.integers(-(2**63), 2**63 - 1),
+    pl.Float32: st.floats(width=32, allow_nan=False),
+    pl.Float64: st.floats(allow_nan=False),
+    pl.Boolean: st.booleans(),
+}
+
+
+def _value(column: Column) -> st.SearchStrategy[Any]:
+    if isinstance(column.dtype, pl.List):
+        values: st.SearchStrategy[Any] = st.lists(_VALUES[column.dtype.inner], max_size=3)
+    else:
+        values = st.sampled_from(column.values) if column.values else _VALUES[column.dtype]
+    return st.none() | values if column.nullable else values
+
+
+@st.composite
+def _frames(draw: st.DrawFn) -> tuple[Table, pl.DataFrame]:
+    table = draw(st.sampled_from(list(TABLES.values())))
+    row = st.fixed_dictionaries({column.name: _value(column) for column in table.columns})
+    return table, table.frame(draw(st.lists(row, max_size=5)))
+
+
+@settings(max_examples=80, deadline=None)
+@given(_frames())
+def test_any_frame_of_any_table_comes_back_as_it_was(drawn: tuple[Table, pl.DataFrame]) -> None:
+    table, frame = drawn
+    content = encode(table, frame, Note(rows_in=3))
+    back = decode(table, content, where="here")
+    assert back.schema == table.polars_schema
+    assert back.equals(frame)
+    assert encode(table, frame, Note(rows_in=3)) == content
+    assert read_note(content) == (frame.height, Note(rows_in=3))
+
+
+def _encodings(table: Table, frame: pl.DataFrame) -> dict[str, tuple[str, ...]]:
+    group = pq.read_metadata(io.BytesIO(encode(table, frame))).row_group(0)
+    columns = [group.column(index) for index in range(group.num_columns)]
+    assert {column.compression for column in columns} == {"ZSTD"}
+    return {column.path_in_schema: column.encodings for column in columns}
+
+
+def test_dictionary_for_few_values_split_for_floats_lengths_for_text() -> None:
+    labels = {"solution_id": "s", "step_index": 0, "labeller": "outcome", "problem_id": "p", "n_rollouts": 1, "n_correct": 1}
+    found = _encodings(TABLES["step_labels"], TABLES["step_labels"].frame([{**labels, "value": 1.0, "source": "outcome"}]))
+    for name in ("labeller", "problem_id", "source"):
+        assert "RLE_DICTIONARY" in found[name]
+    assert "BYTE_STREAM_SPLIT" in found["value"]
+    assert "DELTA_LENGTH_BYTE_ARRAY" in found["solution_id"]
+    assert not any("DICTIONARY" in encoding for encoding in found["step_index"])
+
+    logprobs = {"solution_id": "s", "reference": "r", "token_hash": "h", "logprobs": [-0.5, -1.5]}
+    found = _encodings(TABLES["reference_logprobs"], TABLES["reference_logprobs"].frame([logprobs]))
+    assert "BYTE_STREAM_SPLIT" in found["logprobs.list.element"]
+
+
+def test_duckdb_reads_every_table_with_the_expected_types(tmp_path: Any) -> None:
+    for table in TABLES.values():
+        path = tmp_path / f"{table.name}.parquet"
+        path.write_bytes(encode(table, table.empty()))
+        found = duckdb.execute(f"DESCRIBE SELECT * FROM read_parquet('{path}')").fetchall()
+        expected = duckdb.execute(f"DESCRIBE {table_body(table, [])}").fetchall()
+        assert found == expected
+
+
+def test_columns_of_another_contract_are_an_input_error() -> None:
+    content = encode(TABLES["problems"], TABLES["problems"].empty())
+    with pytest.raises(InputError, match="not those of contract version"):
+        decode(TABLES["samples"], content, where="parts/samples/x.parquet")
+
+
+def test_the_note_carries_the_rejects() -> None:
+    note = Note(rows_in=5, rejects=RejectFile(key="k", rows=2, sha256="s", bytes=9, reasons={"too long": 2}))
+    table = TABLES["problems"]
+    assert read_note(encode(table, table.empty(), note)) == (0, note)
+
+
+@pytest.mark.parametrize("cut", [0, 3, 200])
+def test_a_truncated_file_has_no_note(cut: int) -> None:
+    content = encode(TABLES["problems"], TABLES["problems"].empty(), Note(rows_in=0))
+    with pytest.raises(ValueError):
+        read_note(content[:cut])
+
+
+def test_a_foreign_parquet_file_has_no_note() -> None:
+    with pytest.raises(ValueError, match="no note"):
+        read_note(encode(TABLES["problems"], TABLES["problems"].empty()))

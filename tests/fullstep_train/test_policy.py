@@ -1,0 +1,119 @@
+"""policy: it raises the chosen over the rejected, each option does what it says, and bad input is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+
+from fullstep_train import models
+from fullstep_train.config import LoRA, Step, StepMean, Token
+from fullstep_train.groups import PAIR_LOST_A_SOLUTION
+from schemas import InputError
+from tests.fullstep_train.frames import make_tables
+from tests.fullstep_train.runs import run_policy, weights
+
+CHANGES: dict[str, Any] = {
+    "epochs": 2,
+    "groups_per_step": 3,
+    "weight_decay": 10.0,
+    "max_grad_norm": 0.01,
+    "dtype": "bfloat16",
+    "lora": LoRA(),
+    "seed": 1,
+    "learning_rate": 2e-3,
+    "warmup_steps": 5,
+    "beta": 0.5,
+    "weighting": StepMean(gamma=0.5),
+}
+FEW = make_tables(problems=4)
+LORA_CHANGES = {"rank": 2, "alpha": 8.0, "dropout": 0.5, "targets": ("q_proj",)}
+
+
+@pytest.fixture(scope="module")
+def plain_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run_policy(tmp_path_factory.mktemp("policy"), tables=FEW)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_option_has_an_effect(tmp_path: Path, plain_run: Path, name: str) -> None:
+    changed = run_policy(tmp_path, tables=FEW, **{name: CHANGES[name]})
+    assert not torch.equal(weights(changed), weights(plain_run))
+
+
+def test_every_option_of_lora_and_of_the_weightings_has_an_effect(tmp_path: Path) -> None:
+    runs = [run_policy(tmp_path / "lora", tables=FEW, lora=LoRA())]
+    runs += [run_policy(tmp_path / name, tables=FEW, lora=LoRA(**{name: value})) for name, value in LORA_CHANGES.items()]
+    weightings = (Step(), Step(gamma=3), StepMean(), StepMean(gamma=3), Token(), Token(gamma=3), Token(tau=0))
+    # tau has something to weigh only when the policy has moved: the first step's learning rate is 0 (warm-up).
+    runs += [
+        run_policy(tmp_path / f"{place}", tables=FEW, epochs=2, weighting=weighting) for place, weighting in enumerate(weightings)
+    ]
+    found = [weights(run) for run in runs]
+    for place, one in enumerate(found):
+        assert not any(torch.equal(one, other) for other in found[:place])
+
+
+def test_options_of_the_machine_do_not_change_the_result(tmp_path: Path, plain_run: Path) -> None:
+    changed = run_policy(tmp_path, tables=FEW, max_group_tokens=60, save_every=1)
+    assert torch.allclose(weights(changed), weights(plain_run), atol=1e-4)
+
+
+def test_it_prefers_the_chosen(tmp_path: Path) -> None:
+    folder = run_policy(tmp_path, epochs=6)
+    curve = json.loads((folder / "training.json").read_text())
+    # Before the first update the policy is the reference: all rewards are 0, and the loss is -log sigmoid(0) = ln 2,
+    # exactly.
+    assert curve[0]["loss"] == pytest.approx(0.6931472, abs=1e-6)
+    assert curve[0]["rewards/chosen"] == curve[0]["rewards/rejected"] == 0.0
+    assert curve[-1]["loss"] < 0.5 * curve[0]["loss"]
+    assert curve[-1]["rewards/accuracies"] == 1.0
+    assert curve[-1]["rewards/margins"] == pytest.approx(curve[-1]["rewards/chosen"] - curve[-1]["rewards/rejected"], abs=1e-5)
+    assert curve[0]["pairs"] == 8  # two problems of 2 x 2 pairs
+    assert {"logps/chosen", "logps/rejected", "learning_rate", "grad_norm", "step"} <= curve[0].keys()
+    assert [entry["step"] for entry in curve] == list(range(1, len(curve) + 1))
+
+
+def test_what_the_folder_holds(plain_run: Path, tiny: Path) -> None:
+    assert {path.name for path in plain_run.iterdir()} == {
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "policy.json",
+        "reference_logprobs.parquet",
+        "rejects.parquet",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "training.json",
+    }
+    assert json.loads((plain_run / "config.json").read_text()) == json.loads((tiny / "config.json").read_text())
+    manifest = json.loads((plain_run / "policy.json").read_text())
+    assert manifest["trained_on"] == {"problems": 4, "pairs": 16, "dropped": 0}
+    assert manifest["base"] == models.identity(tiny)
+
+
+def test_long_solutions_are_dropped_with_their_pairs_and_counted(tmp_path: Path) -> None:
+    folder = run_policy(tmp_path, max_length=50)
+    rejects = pl.read_parquet(folder / "rejects.parquet")
+    manifest = json.loads((folder / "policy.json").read_text())
+    assert set(rejects["stage"]) == {"policy"}
+    lost = rejects.filter(reason=PAIR_LOST_A_SOLUTION).height
+    assert manifest["trained_on"] == {
+        "problems": manifest["trained_on"]["problems"],
+        "pairs": 24 - lost,
+        "dropped": rejects.height,
+    }
+    assert 0 < lost < 24
+
+
+def test_all_pairs_dropped(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="every pair was dropped") as caught:
+        run_policy(tmp_path, max_length=10)
+    assert caught.value.count == 24
+
+
+def test_not_a_number_names_the_problem(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the loss is not a number"):
+        run_policy(tmp_path, learning_rate=1e30, epochs=4)
