@@ -30,7 +30,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """What came of a request. token_ids: sampled ids whose decoding is `text` (or starts with it, where a stop string was cut)."""
+    """What came of a request. token_ids: sampled ids whose decoding is `text` (or begins with it: a stop string was cut)."""
 
     text: str
     token_ids: tuple[int, ...]
