@@ -13,7 +13,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cli.render import bar, next_commands, plain_table, section
+from cli.render import bar, counted, next_commands, plain_table, section
 
 Ask = Callable[[str], pl.DataFrame]
 
@@ -106,7 +106,7 @@ def prm_metrics(metrics: Mapping[str, Any]) -> list[RenderableType]:
     for name, meaning in METRICS.items():
         value = metrics.get(name)
         view.add_row(meaning, "-" if value is None else f"{value:.3f}")
-    size = f"{metrics['problems']:,} problems, {metrics['solutions']:,} solutions, {metrics['steps']:,} labelled steps"
+    size = ", ".join(counted(metrics[f"{noun}s"], noun) for noun in ("problem", "solution", "step"))
     return [view, Text("; ".join((size, *([metrics["undefined"]] if "undefined" in metrics else []))), style="dim")]
 
 
@@ -117,13 +117,14 @@ def pairs(ask: Ask) -> list[Text]:
         lines = ["no pairs: no problem has both a correct and an incorrect solution"]
     else:
         lines = [
-            f"{found['pairs']:,} pairs on {found['problems']:,} problems; mean margin {found['margin']:.3f}; "
+            f"{counted(found['pairs'], 'pair')} on {counted(found['problems'], 'problem')}; "
+            f"mean margin {found['margin']:.3f}; "
             f"the chosen scores higher in {found['in_order'] / found['pairs']:.0%}"
         ]
     without = ask(WITHOUT_PAIRS)
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in without.iter_rows())
     if reasons:
-        lines.append(f"{without['problems'].sum():,} problems without pairs: {reasons}")
+        lines.append(f"{counted(int(without['problems'].sum()), 'problem')} without pairs: {reasons}")
     return [Text(line) for line in lines]
 
 

@@ -72,6 +72,11 @@ def flat(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.Series(name, values, dtype=pl.String) for name, values in texts.items())
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 pair`, `1,200 pairs`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def bar(share: float, width: int = 24) -> str:
     """A text bar; a share above 0 shows at least a sliver."""
     eighths = max(round(share * width * 8), 1 if share > 0 else 0)

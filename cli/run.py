@@ -10,7 +10,7 @@ from pathlib import Path
 from cli.progress import progress
 from cli.recipe import load
 from cli.render import show
-from cli.train_summary import train_summary
+from cli.train_summary import Training, train_summary
 from fullstep_data.pipeline import TRAINING
 from fullstep_data.runner import run as run_stages
 from fullstep_data.store import Store, Version, open_version
@@ -25,6 +25,12 @@ def run(recipe_name: str, data: str, out: str, overrides: Sequence[str]) -> Vers
     with progress() as reporter:
         tools = train_tools(recipe, reporter)
         version = run_stages(TRAINING, recipe, Store.create(Path(out)), tools, reporter, upstream=upstream)
-    curve = json.loads((version.model("policy") / "training.json").read_text(encoding="utf-8"))
-    show(train_summary(version.frame("predictions"), curve, data, out))
+    show(train_summary(version.frame("predictions"), training(version), data, out))
     return version
+
+
+def training(version: Version) -> Training:
+    """What the trainer left beside the policy about its own work."""
+    folder = version.model("policy")
+    curve = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    return Training(curve, json.loads((folder / "policy.json").read_text(encoding="utf-8"))["trained_on"])

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from cli.build_summary import tables_and_rejects
-from cli.render import cell, console, flat, frame_table, plain_table, section
+from cli.render import cell, console, counted, flat, frame_table, plain_table, section
 from fullstep_data.query import connect, sql
 from fullstep_data.store import Store, Version, open_version, parse_spec
 from fullstep_data.store.history import TableChange, history
@@ -63,9 +63,8 @@ def show_answer(dataset: str, query: str, form: str) -> None:
         case _:
             out = console()
             out.print(frame_table(answer.head(TABLE_ROWS)))
-            rows = f"{answer.height:,} {'row' if answer.height == 1 else 'rows'}"
             more = f", of which {TABLE_ROWS:,} are shown: --format csv or json gives all"
-            out.print(Text(rows + (more if answer.height > TABLE_ROWS else ""), style="dim"))
+            out.print(Text(counted(answer.height, "row") + (more if answer.height > TABLE_ROWS else ""), style="dim"))
 
 
 def show_log(dataset: str) -> None:
@@ -97,7 +96,7 @@ def show_check(dataset: str) -> int:
     for finding in findings:
         click.echo(str(finding))
     if findings:
-        click.echo(f"{len(findings)} {'finding' if len(findings) == 1 else 'findings'} in {_name(version)}")
+        click.echo(f"{counted(len(findings), 'finding')} in {_name(version)}")
         return FOUND
     parts = sum(len(table.stored) for table in version.tables.values())
     rows = sum(table.rows for table in version.tables.values())

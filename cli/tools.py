@@ -46,6 +46,8 @@ def find_model(name: str, reporter: ProgressReporter) -> str:
 
     started = time.monotonic()
     folder = str(resolve(name, tick))
+    if not Path(folder).is_dir():
+        identity(folder)  # a Hub id that cannot be had fails here, and not hours later in the stage that needs it
     if shown:
         reporter.stage_done(name, 0, {}, time.monotonic() - started, 0)
     return folder

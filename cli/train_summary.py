@@ -1,18 +1,19 @@
 """What `fs-train run` shows when it is done: the training curve, and greedy accuracy before and after, with what that can mean.
 
-    show(train_summary(version.frame("predictions"), curve, data, out))
+    show(train_summary(version.frame("predictions"), training(version), data, out))
 
 The counting is `fullstep_data.accuracy`'s; only its picture is made here.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import polars as pl
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cli.render import next_commands, plain_table, section, sparkline
+from cli.render import counted, next_commands, plain_table, section, sparkline
 from fullstep_data.accuracy import accuracy, compare
 
 SIGNIFICANT = 0.05
@@ -25,26 +26,34 @@ FIGURES = {
 """What of the trainer's log is drawn. rho = beta * log-ratio of policy and reference (docs: method.md)."""
 
 
-def train_summary(predictions: pl.DataFrame, curve: Sequence[Mapping[str, float]], data: str, out: str) -> list[RenderableType]:
-    """All blocks. curve: one row of figures per optimiser step; data, out: as typed."""
+@dataclass(frozen=True)
+class Training:
+    """How a policy was trained. curve: one row of figures per optimiser step; size: its pairs, problems, dropped records."""
+
+    curve: Sequence[Mapping[str, float]]
+    size: Mapping[str, int]
+
+
+def train_summary(predictions: pl.DataFrame, training: Training, data: str, out: str) -> list[RenderableType]:
+    """All blocks. data, out: as typed."""
     return [
-        section("Training", training_curve(curve)),
+        section("Training", *training_curve(training)),
         section("Greedy accuracy on held-out problems", accuracy_table(accuracy(predictions)), *reading(predictions)),
         _next(data, out),
     ]
 
 
-def training_curve(curve: Sequence[Mapping[str, float]]) -> RenderableType:
-    """First and last value of each figure, and its course between."""
-    if not curve:
-        return Text("no optimiser step was logged")
+def training_curve(training: Training) -> list[RenderableType]:
+    """First and last value of each figure, and its course between; what it was trained on."""
+    curve, size = training.curve, training.size
     view = plain_table("figure", "first", "course", "last", right=("first", "last"))
     for name, meaning in FIGURES.items():
         values = [row[name] for row in curve if name in row]
         if not values:
             continue
         view.add_row(meaning, f"{values[0]:.4g}", sparkline(values), f"{values[-1]:.4g}")
-    return Group(view, Text(f"{len(curve)} optimiser steps", style="dim"))
+    data = f"{counted(size['pairs'], 'pair')} of {counted(size['problems'], 'problem')}, {size['dropped']:,} dropped"
+    return [view, Text(f"{counted(len(curve), 'optimiser step')} on {data}", style="dim")]
 
 
 def accuracy_table(accuracies: pl.DataFrame) -> Table:

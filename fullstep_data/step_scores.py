@@ -1,5 +1,7 @@
 """step_scores: the reward of each step, by a process-reward model that is handed in as a StepScorer."""
 
+from typing import Any
+
 import polars as pl
 
 from fullstep_data.engines.protocol import ScoreRequest
@@ -40,7 +42,7 @@ def step_scores(solutions: pl.DataFrame, steps: pl.DataFrame, context: Context) 
     return Outcome(TABLES["step_scores"].frame(rows), rejects("step_scores", "steps", dropped))
 
 
-def _groups(solutions: pl.DataFrame) -> list[list[dict[str, object]]]:
+def _groups(solutions: pl.DataFrame) -> list[list[dict[str, Any]]]:
     """Solutions that share a problem and a prompt: the scorer computes that prompt once."""
     keyed = solutions.sort("problem_id", "sample_index").partition_by("problem_id", "prompt", maintain_order=True)
     return [group.to_dicts() for group in keyed]

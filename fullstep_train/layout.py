@@ -8,7 +8,7 @@ A tree pack is the trie of its sequences in depth-first order: one row, one slot
 and a slot sees the slots on its way to the root. Depth-first order makes that one comparison: slot i sees slot j where
 j <= i < ends[j]. So a group's prompt, and the first steps that its solutions share, are computed once, forward and
 backward. `plain_packs` lays each sequence in a row of its own, padded: for models that cannot see by a mask of our own
-(`forward.sees_trees`), and to compare against.
+(`forward.probe`), and to compare against.
 """
 
 from collections.abc import Sequence

@@ -47,7 +47,7 @@ def head_of(model: Any) -> Head | None:
     then).
 
     Scales and caps are those of Cohere (logit_scale), Granite (logits_scaling) and Gemma 2 (final_logit_softcapping);
-    `forward.Layout.probe` compares with the model's own logits, whatever the config says.
+    `forward.probe` compares with the model's own logits, whatever the config says.
     """
     layer = model.get_output_embeddings()
     if type(layer) is not nn.Linear:

@@ -21,7 +21,7 @@ from fullstep_train.groups import Group, passes, preference_groups, reject_rows
 from fullstep_train.losses import stepwise_dpo
 from fullstep_train.progress import Tick, no_tick
 from fullstep_train.reference import reference_logprobs
-from fullstep_train.run_folder import RunFolder, frame_hash, versions
+from fullstep_train.run_folder import RunFolder, data_record, versions
 from fullstep_train.trainer import GroupLoss, GroupTrainer, Schedule
 from schemas import InputError
 from schemas.ids import content_id
@@ -49,18 +49,7 @@ def train_policy(
     folder is another run's.
     """
     source = models.resolve(base)
-    data = {
-        "pairs": frame_hash(pairs, ["pair_id", "chosen_id", "rejected_id"]),
-        "solutions": frame_hash(solutions, ["solution_id", "prompt", "text", "finish_reason"]),
-        "steps": frame_hash(steps, ["solution_id", "step_index", "stop"]),
-        "step_scores": frame_hash(step_scores, ["solution_id", "step_index", "scorer", "reward"]),
-        "rows": {
-            "pairs": pairs.height,
-            "solutions": solutions.height,
-            "steps": steps.height,
-            "step_scores": step_scores.height,
-        },
-    }
+    data = data_record(pairs=pairs, solutions=solutions, steps=steps, step_scores=step_scores)
     identity = models.identity(source)
     settings = {"config": config.model_dump(exclude={"base"}), "base": identity, "data": data}
     run = RunFolder(folder, "policy", content_id(settings, versions()))
@@ -72,13 +61,7 @@ def train_policy(
     longest = min(config.max_length, models.context_length(model.config) or config.max_length)
     groups, dropped = preference_groups(pairs, solutions, steps, step_scores, tokenizer, longest)
     if not groups:
-        raise InputError(
-            what="every pair was dropped",
-            where="pairs",
-            count=pairs.height,
-            examples=sorted({reason for _, _, reason in dropped}),
-            next_step="raise policy.max_length if the solutions are too long",
-        )
+        raise _nothing_left(pairs.height, {reason for _, _, reason in dropped})
     run.begin()
     order = passes(groups, config.epochs, config.seed)
     total = len(groups) + TRAINING_COST * len(order)
@@ -108,6 +91,16 @@ def train_policy(
         trainer.state.log_history,
         reject_rows("policy", dropped),
         settings | {"trained_on": counts},
+    )
+
+
+def _nothing_left(pairs: int, reasons: set[str]) -> InputError:
+    return InputError(
+        what="every pair was dropped",
+        where="pairs",
+        count=pairs,
+        examples=sorted(reasons),
+        next_step="raise policy.max_length if the solutions are too long",
     )
 
 

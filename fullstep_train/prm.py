@@ -23,7 +23,7 @@ from fullstep_train.groups import Group, labelled_groups, passes, reject_rows, s
 from fullstep_train.losses import soft_cross_entropy
 from fullstep_train.metrics import validation_metrics
 from fullstep_train.progress import Tick, no_tick
-from fullstep_train.run_folder import RunFolder, frame_hash, versions, write_json
+from fullstep_train.run_folder import RunFolder, data_record, versions, write_json
 from fullstep_train.trainer import GroupTrainer, Schedule
 from schemas import InputError
 from schemas.ids import content_id, stable_fraction
@@ -49,12 +49,7 @@ def train_prm(
     loss is not a number.
     """
     source = models.resolve(base)
-    data = {
-        "solutions": frame_hash(solutions, ["solution_id", "prompt", "text", "finish_reason"]),
-        "steps": frame_hash(steps, ["solution_id", "step_index", "stop"]),
-        "step_labels": frame_hash(step_labels, ["solution_id", "step_index", "label", "value"]),
-        "rows": {"solutions": solutions.height, "steps": steps.height, "step_labels": step_labels.height},
-    }
+    data = data_record(solutions=solutions, steps=steps, step_labels=step_labels)
     settings = {"config": config.model_dump(exclude={"base"}), "base": models.identity(source), "data": data}
     run = RunFolder(folder, "prm", content_id(settings, versions()))
     if run.finished():

@@ -26,6 +26,14 @@ from schemas.ids import content_id
 
 FORMAT = 1
 PACKAGES = ("peft", "torch", "transformers")
+DECIDING = {
+    "pairs": ("pair_id", "chosen_id", "rejected_id"),
+    "solutions": ("solution_id", "prompt", "text", "finish_reason"),
+    "steps": ("solution_id", "step_index", "stop"),
+    "step_labels": ("solution_id", "step_index", "label", "value"),
+    "step_scores": ("solution_id", "step_index", "scorer", "reward"),
+}
+"""The columns of each table that a training depends on."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +111,13 @@ def versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
-def frame_hash(frame: pl.DataFrame, columns: list[str]) -> str:
-    """Hash of some columns of a table, whatever the order of its rows."""
-    return content_id(frame.select(columns).sort(columns).write_ndjson())
+def data_record(**tables: pl.DataFrame) -> dict[str, dict[str, str | int]]:
+    """Rows and hash of each table by its name: of what decides a training, whatever the order of the rows."""
+    return {name: {"rows": table.height, "hash": _hash(table, DECIDING[name])} for name, table in tables.items()}
+
+
+def _hash(table: pl.DataFrame, columns: tuple[str, ...]) -> str:
+    return content_id(table.select(columns).sort(columns).write_ndjson())
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer problems: ends within a minute")
     parser.add_argument("--golds", type=Path, help="JSONL file in GSM8K's form")
-    parser.add_argument("--problems", type=int, help="number of problems (default 4000, with --quick 300)")
+    parser.add_argument("--problems", type=int, help="number of problems (default 7473, as GSM8K has, with --quick 300)")
     parser.add_argument("--side", choices=tuple(SIDES), help=argparse.SUPPRESS)
     parser.add_argument("--pairs", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -44,7 +44,7 @@ def main() -> None:
         pairs = [tuple(pair) for pair in json.loads(arguments.pairs.read_text())]
         sys.stdout.write(json.dumps(SIDES[arguments.side](pairs)))
         return
-    problems = arguments.problems or (300 if arguments.quick else 4000)
+    problems = arguments.problems or (300 if arguments.quick else 7473)
     compare(make_pairs(make_golds(problems, arguments.golds)))
 
 

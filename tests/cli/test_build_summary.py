@@ -101,7 +101,7 @@ def test_pairs_are_counted_with_the_problems_that_have_none(frames):
     lines = [line.plain for line in pairs(ask_frames(frames))]
     # margins 0.8 and -0.1: mean 0.35; one of two in order
     assert lines == [
-        "2 pairs on 1 problems; mean margin 0.350; the chosen scores higher in 50%",
+        "2 pairs on 1 problem; mean margin 0.350; the chosen scores higher in 50%",
         "2 problems without pairs: no correct solution 2",
     ]
 
@@ -124,5 +124,5 @@ def test_no_pairs_at_all_is_said(frames):
     figures = {line.split("  ")[1].strip(): line.split()[-1] for line in text.split("PRM, on")[1].splitlines()[1:7]}
     assert figures["AUC"] == "0.750"
     assert figures["expected calibration error"] == "-"
-    assert "9 problems, 72 solutions, 1,277 labelled steps; ece: no reason" in text
+    assert "9 problems, 72 solutions, 1,277 steps; ece: no reason" in text
     assert "fs-train run tiny --data out/tiny" in text

@@ -2,10 +2,12 @@ import polars as pl
 import pytest
 from rich.console import Group
 
-from cli.train_summary import accuracy_table, reading, train_summary, training_curve
+from cli.train_summary import Training, accuracy_table, reading, train_summary, training_curve
 from fullstep_data.accuracy import accuracy
 from schemas import TABLES
 from tests.cli.test_render import shown
+
+SIZE = {"pairs": 1, "problems": 1, "dropped": 0}
 
 
 def predictions(before: list[bool | None], after: list[bool | None]) -> pl.DataFrame:
@@ -72,14 +74,14 @@ def test_accuracy_has_its_interval():
 
 def test_the_curve_shows_each_figure_from_first_to_last():
     log = [{"step": 1, "loss": 0.7, "rewards/margins": 0.0}, {"step": 2, "loss": 0.5, "rewards/margins": 1.0}]
-    text = shown(training_curve(log))
+    text = shown(Group(*training_curve(Training(log, SIZE))))
     loss, margin = text.splitlines()[2:4]
     assert loss.split()[-3:] == ["0.7", "█▁", "0.5"]
     assert margin.split()[-3:] == ["0", "▁█", "1"]
-    assert "2 optimiser steps" in text
+    assert "2 optimiser steps on 1 pair of 1 problem, 0 dropped" in text
 
 
 def test_the_whole_summary_ends_with_three_commands():
-    text = shown(Group(*train_summary(predictions([True], [True]), [], "out/d", "out/r")))
+    text = shown(Group(*train_summary(predictions([True], [True]), Training([], SIZE), "out/d", "out/r")))
     assert text.split("Next")[1].count("#") == 3
     assert "fs-data sql out/r" in text

@@ -1,4 +1,4 @@
-"""A whole chain of stages in miniature, over the real contracts: fast, without a model, for tests of runner, store, check and query.
+"""A chain of eight stages in miniature, over the real contracts, for tests of runner, store, check and query: no model is needed.
 
     version = build(tmp_path / "dataset", Recipe(problems=10, samples=4))
 
@@ -163,7 +163,9 @@ def step_scores(given: pl.DataFrame, context: Context) -> Outcome:
 def pairs(asked: pl.DataFrame, graded: pl.DataFrame, scores: pl.DataFrame, context: Context) -> Outcome:
     context.config.note("pairs", *asked["problem_id"].sort())
     first = graded.sort("solution_id").group_by("problem_id", "correct", maintain_order=True).first()
-    ids = {(problem, correct): solution for problem, correct, solution in first.select("problem_id", "correct", "solution_id").rows()}
+    ids = {
+        (problem, correct): solution for problem, correct, solution in first.select("problem_id", "correct", "solution_id").rows()
+    }
     rows: list[dict[str, Any]] = []
     dropped: list[tuple[str, str, str | None]] = []
     for problem_id in asked["problem_id"]:
@@ -209,9 +211,7 @@ STAGES = (
         parts_by="part",
         accounts=(Accounts("samples", ("problem_id", "sample_index")),),
     ),
-    small_stage(
-        "steps", steps, (Read("solutions"),), parts_by="part", accounts=(Accounts("solutions", ("solution_id",)),)
-    ),
+    small_stage("steps", steps, (Read("solutions"),), parts_by="part", accounts=(Accounts("solutions", ("solution_id",)),)),
     small_stage(
         "step_labels",
         step_labels,

@@ -89,7 +89,7 @@ def test_what_the_folder_holds(plain_run: Path, soft_tables: Tables) -> None:
     assert settings["id2label"] == {"0": "incorrect", "1": "correct"}
     assert settings["classifier_dropout"] == 0.0
     manifest = json.loads((plain_run / "prm.json").read_text())
-    assert manifest["data"]["rows"]["step_labels"] == soft_tables.step_labels.height
+    assert manifest["data"]["step_labels"]["rows"] == soft_tables.step_labels.height
     assert manifest["config"]["epochs"] == 1
     assert not TABLES["rejects"].violations(pl.read_parquet(plain_run / "rejects.parquet"))
 

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from fullstep_train.run_folder import data_record
 from schemas import InputError
+from tests.fullstep_train.frames import make_tables
 from tests.fullstep_train.runs import RUNS, contents, run_prm, stop_at
 
 
@@ -44,3 +47,12 @@ def test_bad_input_leaves_no_folder(tmp_path: Path, kind: str) -> None:
     with pytest.raises(InputError):
         RUNS[kind](tmp_path / "run", max_length=5)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_record_of_the_data_is_of_what_matters() -> None:
+    """Neither the order of the rows nor a column that training does not read changes it; a reward does."""
+    scores = make_tables().step_scores
+    record = data_record(step_scores=scores)
+    assert record["step_scores"]["rows"] == scores.height
+    assert data_record(step_scores=scores.reverse().with_columns(problem_id=pl.lit("other"))) == record
+    assert data_record(step_scores=scores.with_columns(reward=pl.col("reward") / 2)) != record
