@@ -1,4 +1,4 @@
-"""The README is run: its shell blocks in order in one folder, its SQL over the dataset they make, its TOML through the recipe reader.
+"""The README is run: its shell blocks in order in one folder, its SQL over the dataset they make, its TOML through the recipe.
 
 Blocks under an HTML comment `<!-- not run here: … -->` are left out; the comment says who runs them.
 """
@@ -20,6 +20,11 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"(<!-- not run here: [^>]+ -->\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+def command(line: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
 def blocks(language: str) -> list[str]:
     return [code for left_out, kind, code in BLOCK.findall(README) if kind == language and not left_out]
 
@@ -28,11 +33,8 @@ def blocks(language: str) -> list[str]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the README's shell blocks were run."""
     folder = tmp_path_factory.mktemp("readme")
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     for block in blocks("bash"):
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", block], cwd=folder, env=environment, capture_output=True, text=True
-        )
+        done = command(["bash", "-euo", "pipefail", "-c", block], folder)
         assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
     return folder
 
@@ -47,8 +49,7 @@ def test_the_shell_blocks_make_what_they_say(folder):
 @pytest.mark.xdist_group("readme")
 @pytest.mark.parametrize("query", blocks("sql"))
 def test_every_query_answers_with_rows(folder, query):
-    fs_data = str(Path(sys.executable).parent / "fs-data")
-    done = subprocess.run([fs_data, "sql", "out/tiny", query, "--format", "csv"], cwd=folder, capture_output=True, text=True)
+    done = command(["fs-data", "sql", "out/tiny", query, "--format", "csv"], folder)
     assert done.returncode == 0, done.stderr
     header, *rows = done.stdout.strip().splitlines()
     assert header

@@ -1,7 +1,7 @@
-"""The golden build: 20 problems, the scripted engine, a scorer that is a formula. `python -m tests.golden.twenty` writes twenty.json.
+"""The golden build: 20 problems, the scripted engine, a formula as scorer. `python -m tests.golden.twenty` writes twenty.json.
 
-The PRM is left out, because its weights differ between processors; everything else is text, hashes and counts, and must not change
-unless a stage's revision or a table's version does.
+The PRM is left out, because its weights differ between processors; everything else is text, hashes and counts, and must not
+change unless a stage's revision or a table's version does.
 """
 
 import hashlib
