@@ -11,7 +11,7 @@ export TOKENIZERS_PARALLELISM := false
 .PHONY: help install demo test lint clean
 
 help:
-	@echo "make demo   build a step-labelled dataset with a small model, train on it, evaluate (about 12 minutes on 2 cores)"
+	@echo "make demo   build a step-labelled dataset with a small model, train on it, evaluate (10 to 12 minutes on 2 cores)"
 	@echo "make test   lint, types, import rules and tests"
 	@echo "make clean  remove the virtual environment and the demo's output"
 
