@@ -4,6 +4,7 @@ build("tiny", "out/tiny", overrides=("samples.samples=12",))
 """
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,11 @@ def build(recipe_name: str, out: str, overrides: Sequence[str]) -> Version:
         version = run(build_stages(recipe), recipe, Store.create(Path(out)), tools, reporter)
     with connect(version) as connection:
         summary = build_summary(
-            lambda question: connection.sql(question).pl(), list(version.tables), prm_metrics(version), recipe_name, out
+            lambda question: connection.sql(question).pl(),
+            list(version.tables),
+            prm_metrics(version),
+            shlex.join((recipe_name, *(word for override in overrides for word in ("--set", override)))),
+            out,
         )
     show(summary)
     return version

@@ -5,6 +5,7 @@
 `ask` answers SQL over the version's tables with a frame; the questions are those a reader can put with `fs-data sql`.
 """
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -56,7 +57,9 @@ METRICS = {
 
 
 def build_summary(ask: Ask, tables: Sequence[str], metrics: Mapping[str, Any], recipe: str, folder: str) -> list[RenderableType]:
-    """All blocks. metrics: the PRM's validation figures, empty where none was trained. recipe, folder: as typed."""
+    """All blocks. metrics: the PRM's validation figures, empty where none was trained. recipe: the words that name it on a
+    command line, `--set` included. folder: as typed.
+    """
     blocks: list[RenderableType] = [section("Tables", tables_and_rejects(ask, tables))]
     if {"step_scores", "step_labels"} <= set(tables):
         blocks.append(section("Rewards of steps, by label", *reward_histogram(ask)))
@@ -64,8 +67,10 @@ def build_summary(ask: Ask, tables: Sequence[str], metrics: Mapping[str, Any], r
         blocks.append(section("PRM, on problems it was not trained on", *prm_metrics(metrics)))
     if "pairs" in tables:
         blocks.append(section("Pairs", *pairs(ask)))
+    trainable = "pairs" in tables and bool(ask(PAIRS)["pairs"].item())
+    if trainable:
         blocks.append(best_and_worst(ask))
-    return [*blocks, _next(recipe, folder)]
+    return [*blocks, _next(recipe, folder, trainable)]
 
 
 def tables_and_rejects(ask: Ask, tables: Sequence[str]) -> RenderableType:
@@ -114,11 +119,11 @@ def pairs(ask: Ask) -> list[Text]:
     """How many pairs, on how many problems, how far apart; and why other problems have none."""
     found = ask(PAIRS).row(0, named=True)
     if not found["pairs"]:
-        lines = ["no pairs: no problem has both a correct and an incorrect solution"]
+        lines = ["no pairs, so there is nothing to train on: a pair needs a correct and an incorrect solution of one problem"]
     else:
         lines = [
             f"{counted(found['pairs'], 'pair')} on {counted(found['problems'], 'problem')}; "
-            f"mean margin {found['margin']:.3f}; "
+            f"mean margin {round(found['margin'], 3) + 0.0:.3f}; "
             f"the chosen scores higher in {found['in_order'] / found['pairs']:.0%}"
         ]
     without = ask(WITHOUT_PAIRS)
@@ -129,11 +134,8 @@ def pairs(ask: Ask) -> list[Text]:
 
 
 def best_and_worst(ask: Ask) -> RenderableType:
-    """The pair with the widest margin, side by side, the reward before each step."""
-    found = ask(WIDEST_PAIR)
-    if found.is_empty():
-        return Text("")
-    pair = found.row(0, named=True)
+    """The pair with the widest margin, side by side, the reward before each step. There must be a pair."""
+    pair = ask(WIDEST_PAIR).row(0, named=True)
     view = plain_table(f"chosen, score {pair['chosen_score']:.3f}", f"rejected, score {pair['rejected_score']:.3f}")
     for column in view.columns:
         column.ratio = 1
@@ -151,12 +153,20 @@ def _step(step: tuple[str, float | None]) -> Text:
     return Text.assemble((mark, style), text.strip())
 
 
-def _next(recipe: str, folder: str) -> Text:
+def _next(recipe: str, folder: str, trainable: bool) -> Text:
     question = "SELECT label, count(*) AS steps, avg(reward) AS reward FROM rewards GROUP BY label"
+    run = shlex.quote(f"{folder.rstrip('/')}-run")
+    folder = shlex.quote(folder)
+    train = (f"fs-train run {recipe} --data {folder} --out {run}", "train the policy on these pairs and evaluate it")
+    answers = "SELECT correct, grade_path, count(*) AS solutions FROM solutions GROUP BY ALL ORDER BY ALL"
+    look = (f'fs-data sql {folder} "{answers}"', "how the solutions were graded: pairs need right and wrong ones")
     return next_commands(
         (
-            (f"fs-data show {folder} pairs", "the first rows of a table, and what its columns mean"),
+            (
+                f"fs-data show {folder} {'pairs' if trainable else 'solutions'}",
+                "the first rows of a table, and what its columns mean",
+            ),
             (f'fs-data sql {folder} "{question}"', "any question, as SQL"),
-            (f"fs-train run {recipe} --data {folder} --out {folder}-run", "train the policy on these pairs and evaluate it"),
+            train if trainable else look,
         )
     )

@@ -20,39 +20,22 @@ USAGE_ERROR = 2
 INTERRUPTED = 130
 
 
-class _Examples:
-    """Puts two runnable examples between the usage line and everything else of a help page."""
+class Command(click.Command):
+    """A command whose help opens with `examples`: two runnable ones, between the usage line and everything else."""
 
-    examples: tuple[str, ...]
+    def __init__(self, *args: Any, examples: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = tuple(examples)
 
-    def write_examples(self, formatter: click.HelpFormatter) -> None:
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Examples"):
             for example in self.examples:
                 formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
-
-
-class Command(click.Command, _Examples):
-    """A command whose help opens with `examples`."""
-
-    def __init__(self, *args: Any, examples: Sequence[str], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.examples = tuple(examples)
-
-    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        self.write_examples(formatter)
         super().format_help_text(ctx, formatter)
 
 
-class App(click.Group, _Examples):
+class App(Command, click.Group):
     """`fs-data` or `fs-train`: a group of commands that turns errors into blocks and signals into exit codes."""
-
-    def __init__(self, *args: Any, examples: Sequence[str], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.examples = tuple(examples)
-
-    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        self.write_examples(formatter)
-        super().format_help_text(ctx, formatter)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands in the order in which one uses them, which is that of the file."""

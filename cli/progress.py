@@ -89,7 +89,7 @@ class ProgressReporter:
             self._pace.move(self._clock(), self._pace.done + 1, 0.0)
             self._view.moved(self._pace)
 
-    def stage_done(self, name: str, rows: int, rejected: Mapping[str, int], seconds: float, reused: int) -> None:
+    def stage_done(self, name: str, rows: int | None, rejected: Mapping[str, int], seconds: float, reused: int) -> None:
         self._view.line(finished_line(name, rows, rejected, seconds, reused))
         self._pace = None
 
@@ -172,9 +172,9 @@ def progress() -> Iterator[ProgressReporter]:
         yield ProgressReporter(Bars(bars))
 
 
-def finished_line(name: str, rows: int, rejected: Mapping[str, int], seconds: float, reused: int) -> str:
-    """What is left on the screen of a finished stage."""
-    parts = [f"{name:<18} {rows:>7,} rows" if rows else f"{name:<18} {'':>7}     ", f"{duration(seconds):>7}"]
+def finished_line(name: str, rows: int | None, rejected: Mapping[str, int], seconds: float, reused: int) -> str:
+    """What is left on the screen of a finished stage. rows: None of a model."""
+    parts = [f"{name:<18} {'':>7}     " if rows is None else f"{name:<18} {rows:>7,} rows", f"{duration(seconds):>7}"]
     if reused:
         parts.append(f"{reused} {'part' if reused == 1 else 'parts'} reused")
     if rejected:

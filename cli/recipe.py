@@ -43,7 +43,7 @@ def recipe_text(name: str) -> str:
         return source.read_bytes().decode()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise _unknown_recipe(name) from error
-    except (IsADirectoryError, PermissionError) as error:
+    except OSError as error:
         raise InputError(
             what=f"recipe cannot be read: {error.strerror}", where=name, next_step="name a TOML file or a built-in recipe"
         ) from error
@@ -156,6 +156,15 @@ def _messages(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]:
             case "union_tag_not_found":
                 kinds = fault.get("ctx", {}).get("discriminator", "'kind'")
                 yield f"{path}: the key {kinds} is missing (one of {', '.join(keys_at(schema, location, tags=True))})"
+            case "union_tag_invalid":
+                kinds = keys_at(schema, location, tags=True)
+                tag = str(fault.get("ctx", {}).get("tag"))
+                near = difflib.get_close_matches(tag, kinds, n=1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                yield f"{path}.kind: there is no kind {tag!r} (one of {', '.join(kinds)}){hint}"
+            case "model_type" | "model_attributes_type":
+                keys = ", ".join(keys_at(schema, location) or ["kind"])  # of a section with kinds, `kind` decides the others
+                yield f"{path}: this is a section with keys of its own ({keys}), found {fault['input']!r}"
             case "value_error":
                 text = fault["msg"].removeprefix("Value error, ")
                 yield f"{path}: {text}" if path else text
@@ -171,6 +180,8 @@ def _did_you_mean(location: tuple[int | str, ...], path: str, schema: Mapping[st
         prefix = path.rpartition(".")[0]
         return f"; did you mean {f'{prefix}.{near[0]}' if prefix else near[0]}?"
     elsewhere = [key for key in all_keys(schema) if key.rpartition(".")[2] == wrong][:3]
+    if path in elsewhere:
+        return f" where the kind of {path.rpartition('.')[0]} is this one; known here: {', '.join(known)}"
     if elsewhere:
         return f"; did you mean {' or '.join(elsewhere)}?"
     return f"; known here: {', '.join(known)}" if known else ""

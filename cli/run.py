@@ -4,33 +4,59 @@ run("tiny", "out/tiny", "out/tiny-run", overrides=("policy.weighting.gamma=0",))
 """
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from cli.progress import progress
-from cli.recipe import load
+from cli.recipe import Recipe, load
 from cli.render import show
 from cli.train_summary import Training, train_summary
 from fullstep_data.pipeline import TRAINING
 from fullstep_data.runner import run as run_stages
 from fullstep_data.store import Store, Version, open_version
+from schemas import InputError
 
 
 def run(recipe_name: str, data: str, out: str, overrides: Sequence[str]) -> Version:
     """Train on the dataset `data` into the folder `out`, show what came of it, and return the run's version."""
     recipe = load(recipe_name, overrides)
     upstream = open_version(data)
+    _require_pairs(upstream, data)
     from cli.tools import train_tools  # torch: only once recipe and dataset are known to be good
 
     with progress() as reporter:
         tools = train_tools(recipe, reporter)
         version = run_stages(TRAINING, recipe, Store.create(Path(out)), tools, reporter, upstream=upstream)
-    show(train_summary(version.frame("predictions"), training(version), data, out))
+    show(train_summary(version.frame("predictions"), training(version), eval_options(recipe), data, out))
     return version
+
+
+def eval_options(recipe: Recipe) -> str:
+    """The options of `fs-train eval` that ask the way this recipe does."""
+    prompt = recipe.samples.prompt
+    chat = f" --chat {prompt.chat}" if prompt.chat else ""
+    return f"--template {shlex.quote(prompt.template)}{chat} --max-tokens {recipe.evaluation.max_tokens}"
+
+
+def _require_pairs(version: Version, data: str) -> None:
+    """InputError where there is nothing to train on: told before the evaluation that comes first, which may take long."""
+    table = version.table("pairs")
+    if table.rows:
+        return
+    rejected = table.record.rejected if table.record else {}
+    raise InputError(
+        what="the dataset has no pairs to train on",
+        where=f"{data}, version {version.number}",
+        examples=[f"{reason}: {count:,}" for reason, count in sorted(rejected.items(), key=lambda item: -item[1])],
+        next_step="a pair needs a right and a wrong solution of one problem: build with easier or harder problems, or more "
+        "samples of each (samples.samples)",
+    )
 
 
 def training(version: Version) -> Training:
     """What the trainer left beside the policy about its own work."""
     folder = version.model("policy")
     curve = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-    return Training(curve, json.loads((folder / "policy.json").read_text(encoding="utf-8"))["trained_on"])
+    manifest = json.loads((folder / "policy.json").read_text(encoding="utf-8"))
+    return Training(curve, manifest["trained_on"], manifest.get("warnings", []))

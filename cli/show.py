@@ -1,11 +1,13 @@
 """What `fs-data show`, `sql`, `log` and `check` print: a version, one of its tables, an answer, the history, the faults."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import click
 from rich.console import RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from cli.build_summary import tables_and_rejects
@@ -26,15 +28,14 @@ def show_version(dataset: str) -> None:
     """Every table of a version with its rows and rejects, and its models."""
     version = open_version(dataset)
     out = console()
-    out.print(_title(version), highlight=False)
+    out.print(_title(version), soft_wrap=True)
     with connect(version) as connection:
         view = tables_and_rejects(lambda question: connection.sql(question).pl(), list(version.tables))
     out.print(section("Tables", view))
     if version.manifest.models:
-        view = plain_table("model", "folder")
+        out.print(section("Models"))
         for stage in version.manifest.models:
-            view.add_row(stage, Text(str(version.model(stage))))
-        out.print(section("Models", view))
+            out.print(Text(f"  {stage}  {version.model(stage)}"), soft_wrap=True)  # paths are there to be copied
 
 
 def show_table(dataset: str, name: str, rows: int) -> None:
@@ -59,7 +60,7 @@ def show_answer(dataset: str, query: str, form: str) -> None:
         case "csv":
             click.echo(flat(answer).write_csv(), nl=False)
         case "json":
-            click.echo(json.dumps(answer.to_dicts(), ensure_ascii=False, default=str, indent=1))
+            click.echo(json.dumps(_plain(answer.to_dicts()), ensure_ascii=False, default=str, indent=1, allow_nan=False))
         case _:
             out = console()
             out.print(frame_table(answer.head(TABLE_ROWS)))
@@ -78,12 +79,14 @@ def show_log(dataset: str) -> None:
         head = ", ".join((f"version {entry.number}", *entry.tags))
         out.print(Text.assemble((head, "bold"), f"  {entry.created}" if entry.created else ""))
         manifest = store.version(entry.number).manifest
-        out.print(Text(f"  recipe {manifest.recipe['name']}, model {manifest.recipe['model']}"))
+        out.print(Text(f"  recipe {manifest.recipe.get('name', '?')}, model {manifest.recipe.get('model', '?')}"))
         if manifest.upstream is not None:
             out.print(Text(f"  trained on version {manifest.upstream.number} of its dataset"))
         for change in entry.changes:
             out.print(Text(f"  {change}"))
-        out.print(Text(f"  {', '.join(_grown(name, table) for name, table in entry.tables.items())}"))
+        out.print(
+            Padding(Text(", ".join(_grown(name, table) for name, table in entry.tables.items())), (0, 0, 0, 2), expand=False)
+        )
 
 
 def show_check(dataset: str) -> int:
@@ -102,6 +105,15 @@ def show_check(dataset: str) -> int:
     rows = sum(table.rows for table in version.tables.values())
     click.echo(f"ok: {len(version.tables)} tables, {parts:,} parts, {rows:,} rows checked")
     return 0
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON knows values: NaN and infinities, which it has no word for, as null."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _columns(contract: Table) -> RenderableType:

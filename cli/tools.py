@@ -22,9 +22,11 @@ from fullstep_data.grading import GraderTool
 from fullstep_data.pipeline import PIPELINE
 from fullstep_data.sources.given import GivenTool
 from fullstep_data.stage import Stage, Tick, Tool
+from fullstep_data.store.disk import write_error
 from fullstep_train.config import PRMGiven
 from fullstep_train.models import identity, resolve
 from fullstep_train.scorer import Scorer, load_scorer, scorer_identity
+from schemas import InputError
 
 hf_logging.disable_progress_bar()  # the terminal is cli.progress's
 hf_logging.set_verbosity_error()
@@ -45,12 +47,30 @@ def find_model(name: str, reporter: ProgressReporter) -> str:
         reporter.part_progress(name, done / total if total else 1.0)
 
     started = time.monotonic()
-    folder = str(resolve(name, tick))
+    try:
+        folder = str(resolve(name, tick))
+    except InputError:
+        raise
+    except Exception as error:  # a full disk, as safetensors tells it, is no OSError
+        told = _cannot_make(name, error)
+        if told is None:
+            raise
+        raise told from error
     if not Path(folder).is_dir():
         identity(folder)  # a Hub id that cannot be had fails here, and not hours later in the stage that needs it
     if shown:
-        reporter.stage_done(name, 0, {}, time.monotonic() - started, 0)
+        reporter.stage_done(name, None, {}, time.monotonic() - started, 0)
     return folder
+
+
+def _cannot_make(name: str, error: Exception) -> InputError | None:
+    """What to tell of a built-in model that its cache cannot take; None where the disk is not to blame."""
+    place = Path(str(getattr(error, "filename", None) or Path.home() / ".cache" / "fullstep"))
+    told = write_error(place, error)
+    if told is None:
+        return None
+    step = "free some space, or set FULLSTEP_CACHE to a folder that can be written, and run the same command again"
+    return InputError(f"the model {name} cannot be made: {told.what}", where=told.where, next_step=step)
 
 
 def generator(engine: HFEngine, folder: str) -> Tool:

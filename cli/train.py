@@ -5,10 +5,14 @@ fs-train eval --model tiny-random --problems out/tiny --max-tokens 16
 """
 
 import sys
+from typing import Literal, get_args
 
 import click
 
 from cli.command import App, Command
+
+Preset = Literal["gsm8k", "math", "svamp", "aqua", "metamath"]
+Chat = Literal["auto", "always", "never"]
 
 
 @click.group(
@@ -65,15 +69,40 @@ def run(recipe: str, data: str, out: str, overrides: tuple[str, ...]) -> None:
     metavar="FILE|DIR[@VERSION]",
     help="A JSONL, CSV or Parquet file, or a dataset's held-out problems.",
 )
+@click.option(
+    "--preset", type=click.Choice(get_args(Preset)), help="The columns of a well-known data set, for a FILE in its form."
+)
+@click.option("--question", metavar="COLUMN", help="Column of the questions in a FILE. [default: question]")
+@click.option("--answer", metavar="COLUMN", help="Column of the gold answers in a FILE. [default: answer]")
 @click.option("--template", default="steps-few-shot", show_default=True, help="Prompt: a template's name or a TOML file.")
+@click.option("--chat", type=click.Choice(get_args(Chat)), help="Chat template? [default: as the template says]")
 @click.option("--max-tokens", default=512, show_default=True, type=click.IntRange(min=1), help="Longest answer.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only so many problems, the first by id.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="Only so many problems: the first of a FILE, of a dataset the first by id."
+)
 @click.option("--out", metavar="DIR", help="Keep the predictions here, as a dataset with the table `predictions`.")
-def evaluate(model: str, problems: str, template: str, max_tokens: int, limit: int | None, out: str | None) -> None:
+def evaluate(
+    model: str,
+    problems: str,
+    preset: Preset | None,
+    question: str | None,
+    answer: str | None,
+    template: str,
+    chat: Chat | None,
+    max_tokens: int,
+    limit: int | None,
+    out: str | None,
+) -> None:
     """Greedy accuracy of a model, with its 95 % interval."""
+    from cli.evaluate import Questions
     from cli.evaluate import evaluate as evaluate_model
+    from fullstep_data.config import Columns, PredictionsConfig, PromptConfig
 
-    evaluate_model(model, problems, template, max_tokens, limit, out)
+    named = {"question": question, "answer": answer}
+    columns = Columns.model_validate({column: name for column, name in named.items() if name is not None})
+    questions = Questions(place=problems, preset=preset, columns=columns, limit=limit)
+    prompt = PromptConfig(template=template, chat=chat)
+    evaluate_model(model, questions, PredictionsConfig(prompt=prompt, max_tokens=max_tokens), out)
 
 
 if __name__ == "__main__":

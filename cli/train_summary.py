@@ -1,10 +1,11 @@
 """What `fs-train run` shows when it is done: the training curve, and greedy accuracy before and after, with what that can mean.
 
-    show(train_summary(version.frame("predictions"), training(version), data, out))
+    show(train_summary(version.frame("predictions"), training(version), eval_options, data, out))
 
 The counting is `fullstep_data.accuracy`'s; only its picture is made here.
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,18 +29,21 @@ FIGURES = {
 
 @dataclass(frozen=True)
 class Training:
-    """How a policy was trained. curve: one row of figures per optimiser step; size: its pairs, problems, dropped records."""
+    """How a policy was trained. curve: one row of figures per optimiser step; size: its pairs, problems, dropped records;
+    warnings: what the trainer saw go wrong, and what to change.
+    """
 
     curve: Sequence[Mapping[str, float]]
     size: Mapping[str, int]
+    warnings: Sequence[str] = ()
 
 
-def train_summary(predictions: pl.DataFrame, training: Training, data: str, out: str) -> list[RenderableType]:
-    """All blocks. data, out: as typed."""
+def train_summary(predictions: pl.DataFrame, training: Training, eval_options: str, data: str, out: str) -> list[RenderableType]:
+    """All blocks. eval_options: of `fs-train eval`, to ask another model the same way. data, out: as typed."""
     return [
         section("Training", *training_curve(training)),
         section("Greedy accuracy on held-out problems", accuracy_table(accuracy(predictions)), *reading(predictions)),
-        _next(data, out),
+        _next(eval_options, data, out),
     ]
 
 
@@ -53,7 +57,8 @@ def training_curve(training: Training) -> list[RenderableType]:
             continue
         view.add_row(meaning, f"{values[0]:.4g}", sparkline(values), f"{values[-1]:.4g}")
     data = f"{counted(size['pairs'], 'pair')} of {counted(size['problems'], 'problem')}, {size['dropped']:,} dropped"
-    return [view, Text(f"{counted(len(curve), 'optimiser step')} on {data}", style="dim")]
+    steps = Text(f"{counted(len(curve), 'optimiser step')} on {data}", style="dim")
+    return [view, steps, *(Text(f"warning: {warning}", style="yellow") for warning in training.warnings)]
 
 
 def accuracy_table(accuracies: pl.DataFrame) -> Table:
@@ -86,12 +91,13 @@ def reading(predictions: pl.DataFrame) -> list[Text]:
     return [Text(line) for line in lines]
 
 
-def _next(data: str, out: str) -> Text:
+def _next(eval_options: str, data: str, out: str) -> Text:
+    data, out = shlex.quote(data), shlex.quote(out)
     question = "SELECT question, gold, model, answer, correct FROM predictions ORDER BY question, model DESC"
     return next_commands(
         (
             (f'fs-data sql {out} "{question}"', "every answer, before and after"),
             (f"fs-data show {data} step_scores", "the step rewards that weighted the training"),
-            (f"fs-train eval --model MODEL --problems {data}", "measure another model on the same problems"),
+            (f"fs-train eval --model MODEL --problems {data} {eval_options}", "measure another model on the same problems"),
         )
     )

@@ -7,6 +7,7 @@ Rows are looked at file by file; what needs a whole table (keys, references, acc
 """
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +15,13 @@ from pathlib import Path
 import duckdb
 
 from fullstep_data.accounts import read_index
+from fullstep_data.query import SCHEME, Parts, located
 from fullstep_data.stage import Accounts, Stage
-from fullstep_data.store import Contract, StageRecord, StoredFile, Version
+from fullstep_data.store import Contract, StageRecord, Store, StoredFile, Version
 from fullstep_data.store.disk import sha256_of
 from fullstep_data.store.parquet import decode
 from fullstep_data.store.version import part_path, reject_path
-from fullstep_data.store.views import file_list, table_body
+from fullstep_data.store.views import file_list, table_body, views_file
 from schemas import TABLES, InputError, Reference, Table
 from schemas.errors import MAX_EXAMPLES
 
@@ -46,14 +48,19 @@ def check(version: Version, stages: Sequence[Stage] = ()) -> list[Finding]:
         _rows_hold(version, name, found)
     for name in version.manifest.models:
         _model_holds(version, name, found)
+    _counts_hold(version, found)
+    _folder_holds(version, found)
     with tempfile.TemporaryDirectory(prefix="fullstep-check-") as spill, duckdb.connect(":memory:") as connection:
         connection.execute(f"SET temp_directory = '{spill}'")
+        connection.register_filesystem(Parts(version.path, [file.path for name in whole for file in version.tables[name].stored]))
         for name in whole:
-            connection.execute(f"CREATE VIEW {name} AS {table_body(TABLES[name], [str(p) for p in version.files(name)])}")
+            files = [located(version, path) for path in version.files(name)]
+            connection.execute(f"CREATE VIEW {name} AS {table_body(TABLES[name], files)}")
         _keys_hold(version, whole, connection, found)
         _references_hold(whole, connection, found)
         for stage in stages:
             _accounts_hold(version, stage, whole, connection, found)
+        connection.unregister_filesystem(SCHEME)
     return found.findings()
 
 
@@ -102,8 +109,40 @@ def _files_hold(version: Version, name: str, found: _Found) -> bool:
 
 
 def _model_holds(version: Version, stage: str, found: _Found) -> None:
-    for name, file in version.manifest.models[stage].files.items():
-        _file_holds(version.model(stage) / name, file.bytes, file.sha256, f"model {stage}", found)
+    """Are the files of the model those that the manifest lists, and no others?"""
+    folder, files = version.model(stage), version.manifest.models[stage].files
+    for name, file in files.items():
+        _file_holds(folder / name, file.bytes, file.sha256, f"model {stage}", found)
+    others = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.relative_to(folder).as_posix() not in files]
+    if others:
+        found.add("files that the build did not write (remove them)", f"model {stage}", len(others), others)
+
+
+def _counts_hold(version: Version, found: _Found) -> None:
+    """Do the counts in the manifest add up: kept and rejected of each stage over its parts?"""
+    for name, table in version.manifest.tables.items():
+        for stage in table.stages:
+            reasons: Counter[str] = Counter()
+            for part in stage.parts:
+                reasons.update(part.rejects.reasons if part.rejects else {})
+            kept = sum(part.rows for part in stage.parts)
+            told = (stage.counts.kept, stage.counts.rejected)
+            if told != (kept, dict(reasons)):
+                detail = f"kept and rejected: {told[0]} and {told[1]}; its parts: {kept} and {dict(reasons)}"
+                found.add("the manifest's counts are not those of its parts", f"table {name}, stage {stage.name}", 1, [detail])
+
+
+def _folder_holds(version: Version, found: _Found) -> None:
+    """Are manifest, tags and views.sql as they were written? (views.sql speaks of the latest version only.)"""
+    store = Store(version.path)
+    manifest, views = store.manifest_path(version.number), version.path / "views.sql"
+    if manifest.read_bytes() != version.manifest.content():
+        found.add("the manifest was altered after it was written (restore it from a copy)", "versions", 1, [manifest])
+    lost = [f"{tag}: version {number}" for tag, number in store.tags().items() if number not in store.numbers()]
+    if lost:
+        found.add("tags name versions that are not there", "tags", len(lost), lost)
+    if version.number == store.numbers()[-1] and not (views.is_file() and views.read_bytes() == views_file(version)):
+        found.add("the file is not that of the latest version (run the build again: it is written anew)", "views.sql", 1, [views])
 
 
 def _file_holds(path: Path, size: int, sha256: str, where: str, found: _Found) -> bool:
@@ -141,7 +180,7 @@ def _intact(file: StoredFile) -> bool:
 def _keys_hold(version: Version, whole: Sequence[str], connection: duckdb.DuckDBPyConnection, found: _Found) -> None:
     """Is no key in two parts? Not asked of rejects: two stages may drop the same record for the same reason."""
     for name in (one for one in whole if one != "rejects"):
-        files = [str(path) for path in version.files(name)]
+        files = [located(version, path) for path in version.files(name)]
         if len(files) > 1:
             key = ", ".join(TABLES[name].key)
             source = f"read_parquet({file_list(files)}, filename = true)"
@@ -185,8 +224,8 @@ def _accounts_hold(
 
 def _lost(version: Version, stage: Stage, record: StageRecord, accounts: Accounts) -> str:
     """The query for the input keys that a stage lost. Each stage answers with the parts that it wrote itself."""
-    rows = [str(part_path(version.path, stage.table, part.key)) for part in record.parts]
-    dropped = [str(reject_path(version.path, part.rejects.key)) for part in record.parts if part.rejects]
+    rows = [located(version, part_path(version.path, stage.table, part.key)) for part in record.parts]
+    dropped = [located(version, reject_path(version.path, part.rejects.key)) for part in record.parts if part.rejects]
     key = f"concat_ws('/', {', '.join(accounts.by)})"
     conditions = [text for text in (stage.reads[read_index(stage, accounts)].where, accounts.where) if text]
     where = " AND ".join(f"({condition})" for condition in conditions) or "TRUE"

@@ -4,6 +4,7 @@ Choices that cannot stand together are different types, told apart by `kind`. `c
 training half.
 """
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -13,9 +14,9 @@ Preset = Literal["gsm8k", "math", "svamp", "aqua", "metamath"]
 
 
 class Config(BaseModel):
-    """Base of every section: frozen, and an unknown key is an error."""
+    """Base of every section: frozen; an unknown key, NaN and infinity are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Columns(Config):
@@ -106,7 +107,9 @@ class ScriptedEngine(Config):
 
 
 class GivenSolutions(Config):
-    """Solutions that were sampled elsewhere: one row per solution, several rows per question."""
+    """Solutions that were sampled elsewhere: one row per solution, several rows per question. All of them are taken: the other
+    keys of `samples` but the prompt have no effect.
+    """
 
     kind: Literal["given"] = "given"
     path: str
@@ -153,6 +156,10 @@ class StepsConfig(Config):
     def _pattern_goes_with_regex(self) -> "StepsConfig":
         if (self.splitter == "regex") != (self.pattern is not None):
             raise ValueError("splitter regex and pattern go together")
+        try:
+            re.compile(self.pattern or "")
+        except re.error as error:
+            raise ValueError(f"pattern is not a regular expression: {error}") from error
         return self
 
 

@@ -11,7 +11,7 @@ from fullstep_data.predictions import predictions, predictions_key
 from fullstep_data.prm import prm
 from fullstep_data.problems import problems
 from fullstep_data.samples import sample_blocks, samples, samples_key
-from fullstep_data.solutions import solutions
+from fullstep_data.solutions import solutions, solutions_key
 from fullstep_data.stage import Accounts, Read, Stage
 from fullstep_data.step_labels import step_labels
 from fullstep_data.step_scores import step_scores
@@ -65,6 +65,7 @@ PIPELINE: tuple[Stage, ...] = (
         run=solutions,
         reads=(Read("samples"), Read("problems", TRAIN)),
         config=lambda recipe: recipe.solutions,
+        key_config=solutions_key,
         tools=("grader",),
         revision=1,
         parts_by="part",

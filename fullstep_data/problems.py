@@ -16,6 +16,7 @@ from fullstep_data.grading import Grader
 from fullstep_data.grading.settle import settle
 from fullstep_data.sources import Candidate, read
 from fullstep_data.sources.given import read_given
+from fullstep_data.sources.presets import PRESETS
 from fullstep_data.stage import Context, Outcome, rejects
 from schemas import TABLES, InputError
 from schemas.ids import content_id, stable_fraction
@@ -30,7 +31,7 @@ def problems(context: Context) -> Outcome:
     context.tick(0, len(found))
     usable, faulty = _usable(found)
     if not usable:
-        raise _nothing_usable(faulty)
+        raise _nothing_usable(faulty, where=found[0].source)
     repeats = isinstance(config.source, FileSource) and config.source.repeated_questions
     kept, repeated = _distinct(usable, repeats)
     context.tick(len(found), len(found))
@@ -131,14 +132,15 @@ def _normalised(question: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", question).casefold().split())
 
 
-def _nothing_usable(faulty: Sequence[Reject]) -> InputError:
+def _nothing_usable(faulty: Sequence[Reject], where: str) -> InputError:
     reasons = Counter(reason for _, reason, _ in faulty).most_common(5)
     return InputError(
         "the source holds no usable problem: each needs a question and a gold answer",
-        where="recipe: problems.source",
+        where=where,
         count=len(faulty),
         examples=[f"{reason} ({count} rows, the first: row {_first(faulty, reason)})" for reason, count in reasons],
-        next_step="check that columns (or preset) name the columns of the question and of the final answer alone",
+        next_step="check that columns (or preset) name the columns of the question and of the final answer alone; "
+        f"presets: {', '.join(PRESETS)}",
     )
 
 

@@ -15,6 +15,7 @@ import mmap
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,11 @@ from schemas import InputError
 SCHEME = "fullstep"
 _QUERY_NODES = frozenset(("SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"))
 _EXPLAIN = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?(\s*\([^)]*\))?\s", re.IGNORECASE)
+_FAULTS_OF_THE_QUERY = (
+    *(duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.PermissionException),
+    *(duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.NotImplementedException),
+)
+_DAMAGED = "correct the query; if it is right, a part may be damaged: `fs-data check` finds it"
 _HUGE_INTEGER = pa.decimal128(38, 0)  # DuckDB's type of a sum of integers, as Arrow has it
 
 
@@ -75,7 +81,7 @@ class Parts(AbstractFileSystem):
 def connect(version: Version) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB connection with the views of a version; large sorts may spill into a private folder that is removed at the end.
 
-    InputError: a part of the version is missing or truncated.
+    InputError: a part of the version is missing, truncated or damaged; a query that fails while the connection is in use.
     """
     files = [file for table in version.tables.values() for file in table.stored]
     for file in files:
@@ -83,13 +89,20 @@ def connect(version: Version) -> Iterator[duckdb.DuckDBPyConnection]:
     with tempfile.TemporaryDirectory(prefix="fullstep-sql-") as spill, duckdb.connect(":memory:") as connection:
         connection.register_filesystem(Parts(version.path, [file.path for file in files]))
         try:
-            for statement in statements(version, lambda path: f"{SCHEME}://{path.relative_to(version.path).as_posix()}"):
+            for statement in statements(version, lambda path: located(version, path)):
                 connection.execute(statement)
             for setting, value in _settings(spill).items():
                 connection.execute(f"SET {setting} = {value}")
             yield connection
+        except duckdb.Error as error:
+            raise InputError(what=_message(error), where=str(version.path), next_step=_DAMAGED) from error
         finally:
             connection.unregister_filesystem(SCHEME)
+
+
+def located(version: Version, path: Path) -> str:
+    """The name under which `Parts` knows a file of the version."""
+    return f"{SCHEME}://{path.relative_to(version.path).as_posix()}"
 
 
 def sql(version: Version, text: str) -> pl.DataFrame:
@@ -100,9 +113,20 @@ def sql(version: Version, text: str) -> pl.DataFrame:
     with connect(version) as connection:
         try:
             _require_reading(connection, text)
-            return _frame(connection.sql(text).to_arrow_table())
+            return _answer(connection, text)
         except duckdb.Error as error:
             raise _explained(error, text, version) from error
+
+
+def _answer(connection: duckdb.DuckDBPyConnection, text: str) -> pl.DataFrame:
+    """The query runs in a thread, because DuckDB does not see Ctrl-C while it works."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        answer = pool.submit(lambda: _frame(connection.sql(text).to_arrow_table()))
+        try:
+            return answer.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
 
 
 def _settings(spill: str) -> dict[str, str]:
@@ -158,15 +182,20 @@ def _refusal(what: str, text: str) -> InputError:
 
 
 def _explained(error: duckdb.Error, text: str, version: Version) -> InputError:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    # An error of `Parts` arrives with its Python traceback; its last line is what happened.
-    message = lines[-1] if "Traceback" in lines[0] else "\n".join(lines)
     next_step = "correct the query"
+    if not isinstance(error, _FAULTS_OF_THE_QUERY):
+        next_step = _DAMAGED
     if isinstance(error, duckdb.CatalogException):
         next_step = f"tables of this version: {', '.join(version.tables)}; and the view rewards"
     elif isinstance(error, duckdb.PermissionException):
         next_step = "a query reads this version's tables and no other file"
-    return InputError(what=message, where=text.strip(), next_step=next_step)
+    return InputError(what=_message(error), where=text.strip(), next_step=next_step)
+
+
+def _message(error: duckdb.Error) -> str:
+    """DuckDB's own words. An error of `Parts` arrives with its Python traceback; its last line is what happened."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if "Traceback" in lines[0] else "\n".join(lines)
 
 
 def _frame(table: pa.Table) -> pl.DataFrame:

@@ -56,8 +56,10 @@ class Reporter(Protocol):
         """A part was made."""
         ...
 
-    def stage_done(self, name: str, rows: int, rejected: dict[str, int], seconds: float, reused: int) -> None:
-        """A stage is complete: rows of its whole table, what it rejected by reason, and how many parts were there already."""
+    def stage_done(self, name: str, rows: int | None, rejected: dict[str, int], seconds: float, reused: int) -> None:
+        """A stage is complete: rows of its whole table (None: it makes a model), what it rejected by reason, and how many parts
+        were there already.
+        """
         ...
 
 
@@ -67,7 +69,7 @@ class QuietReporter:
     def stage_started(self, name: str, parts_total: int, parts_done: int) -> None: ...
     def part_progress(self, name: str, fraction: float) -> None: ...
     def part_done(self, name: str) -> None: ...
-    def stage_done(self, name: str, rows: int, rejected: dict[str, int], seconds: float, reused: int) -> None: ...
+    def stage_done(self, name: str, rows: int | None, rejected: dict[str, int], seconds: float, reused: int) -> None: ...
 
 
 class Interrupted(InputError):  # noqa: N818 - no error: what the user asked for
@@ -92,6 +94,7 @@ def run(
     """
     _require_sound(stages, tools, upstream)
     with store.locked():
+        _require_same_kind(stages, store, upstream)
         state = _Run(recipe, store, tools, reporter, upstream, stage=stages[0].name)
         try:
             for place, stage in enumerate(stages):
@@ -146,7 +149,7 @@ class _Run:
         identities = {name: self.tools[name].identity(self.folders) for name in stage.tools}
         if stage.makes == "model":
             reused = self._model(stage, config, identities)
-            rows, rejected = 0, dict[str, int]()
+            rows, rejected = None, dict[str, int]()
         else:
             make = self._source if stage.parts_by == "source" else self._parts
             parts, rows_in, reused = make(stage, config, identities)
@@ -303,6 +306,20 @@ class _Run:
         ]
 
 
+def _require_same_kind(stages: Sequence[Stage], store: Store, upstream: Version | None) -> None:
+    """InputError where the folder's latest version has tables that these stages never write: it holds something else."""
+    if not store.numbers():
+        return
+    latest = store.version()
+    lost = [name for name in latest.manifest.tables if name not in {stage.table for stage in stages}]
+    if lost or (latest.manifest.upstream is None) != (upstream is None):
+        raise InputError(
+            what=f"the folder holds a dataset of another kind: with the tables {', '.join(latest.manifest.tables)}",
+            where=str(store.path),
+            next_step="name another folder: a new version would hide these tables",
+        )
+
+
 def _rows_in(stage: Stage, planned: Sequence[Planned], parts: Sequence[Part]) -> int:
     """Input rows of a whole stage; those that several parts share (blocks of samples) count once."""
     index = read_index(stage, stage.accounts[0]) if stage.accounts else 0
@@ -355,11 +372,17 @@ def _upstream_record(upstream: Version | None) -> Upstream | None:
 
 
 def _require_sound(stages: Sequence[Stage], tools: Mapping[str, Tool], upstream: Version | None) -> None:
-    """ValueError where the list of stages itself is wrong: a fault of the program, not of the user."""
+    """ValueError where the list of stages itself is wrong: a fault of the program. InputError: `upstream` lacks a table."""
     known = set(upstream.tables) - {"rejects"} if upstream else set[str]()
     names: set[str] = set()
     for stage in stages:
         absent = [read.table for read in stage.reads if read.table not in known]
+        if absent and upstream is not None:
+            raise InputError(
+                what=f"the dataset has no table {', '.join(absent)}, which stage {stage.name} reads",
+                where=f"{upstream.path}, version {upstream.number}",
+                next_step=f"give a dataset that `fs-data build` has made; the tables of this one: {', '.join(upstream.tables)}",
+            )
         absent += [accounts.table for accounts in stage.accounts if accounts.table not in {r.table for r in stage.reads}]
         absent += [name for name in stage.tools if name not in tools]
         if absent:

@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from fullstep_data.config import SolutionsConfig
 from fullstep_data.grading import GRADER_VERSION, extract
 from fullstep_data.stage import Context, Outcome
 from schemas import TABLES
@@ -22,6 +23,11 @@ def solutions(samples: pl.DataFrame, problems: pl.DataFrame, context: Context) -
         row["solution_id"] = content_id("solution", row["problem_id"], row["sample_index"], row["prompt"], row["text"])
         row.update(verdict)
     return Outcome(TABLES["solutions"].frame(rows))
+
+
+def solutions_key(config: SolutionsConfig) -> dict[str, Any]:
+    """What of the config decides a verdict: the time limit, and not the number of workers."""
+    return {"timeout_seconds": config.timeout_seconds}
 
 
 def grade(texts: Sequence[tuple[str, str]], grader: Any) -> list[dict[str, object]]:

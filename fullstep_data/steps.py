@@ -14,7 +14,7 @@ import polars as pl
 
 from fullstep_data.config import StepsConfig
 from fullstep_data.stage import Context, Outcome, rejects
-from schemas import TABLES, InputError
+from schemas import TABLES
 from schemas.ids import content_id
 
 STEP_LABEL = re.compile(r"^[ \t]*(?:[#*_>-]+[ \t]*)*step[ \t]+(\d+)[ \t]*[*_]*[:.)\]]", re.IGNORECASE | re.MULTILINE)
@@ -60,7 +60,7 @@ def _starts(text: str, config: StepsConfig) -> Iterable[int]:
     if config.splitter == "blank-line":
         return (match.end() for match in BLANK_LINE.finditer(text))
     if config.splitter == "regex":
-        return (match.start() for match in _compiled(config.pattern or "").finditer(text))
+        return (match.start() for match in re.finditer(config.pattern or "", text, re.MULTILINE))
     return _label_starts(text)
 
 
@@ -69,17 +69,6 @@ def _label_starts(text: str) -> Iterator[int]:
         belongs_to_preamble = position == 0 and int(match.group(1)) <= 1
         if not belongs_to_preamble:
             yield match.start()
-
-
-def _compiled(pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern, re.MULTILINE)
-    except re.error as error:
-        raise InputError(
-            f"steps.pattern is not a regular expression: {error}",
-            where=f"steps.pattern = {pattern!r}",
-            next_step="write a Python regular expression that matches at the first character of each step",
-        ) from error
 
 
 def _merge_blank(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

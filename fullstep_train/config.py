@@ -82,40 +82,79 @@ class PRMGiven(Config):
 PRMConfig = Annotated[PRMTraining | PRMGiven, Field(discriminator="kind")]
 
 
-class Step(Config):
-    """A_k = K * softmax_k(±gamma * r_k): gamma 0 is vanilla DPO, exactly (method.md, weighting `step`)."""
+class Weights(Config):
+    """What the step weights have in common: softmax_k(±gamma * a_k), where a_k comes from the rewards r_k of a problem.
+
+    transform, of all rewards of a problem's solutions: raw = r; logit = log(r / (1 - r)), r first kept within 1e-6 of 0
+    and 1; standardised = (r - mean) / standard deviation over the problem's steps (all 0 where they are all equal).
+    advantages: a_k = r_k - r_(k-1) of the transformed rewards with r_0 = 0, instead of a_k = r_k.
+    """
+
+    gamma: float = Field(default=0.5, ge=0)
+    transform: Literal["raw", "logit", "standardised"] = "raw"
+    advantages: bool = False
+
+
+class Step(Weights):
+    """A_k = K * softmax_k(±gamma * a_k): gamma 0 is vanilla DPO, exactly (method.md, weighting `step`)."""
 
     kind: Literal["step"] = "step"
-    gamma: float = Field(default=0.5, ge=0)
 
 
-class StepMean(Config):
-    """A_k = softmax_k(±gamma * r_k): gamma 0 is DPO with a factor 1/K per solution (method.md, weighting `step-mean`)."""
+class StepMean(Weights):
+    """A_k = softmax_k(±gamma * a_k): gamma 0 is DPO with a factor 1/K per solution (method.md, weighting `step-mean`)."""
 
     kind: Literal["step-mean"] = "step-mean"
-    gamma: float = Field(default=0.5, ge=0)
 
 
-class Token(Config):
+class Token(Weights):
     """The released trainer: softmax over tokens, times sigmoid(∓tau * log-ratio of the token), no outer beta
     (weighting `token`).
     """
 
     kind: Literal["token"] = "token"
-    gamma: float = Field(default=0.5, ge=0)
     tau: float = Field(default=1.0, ge=0)
 
 
 Weighting = Annotated[Step | StepMean | Token, Field(discriminator="kind")]
 
 
-class PolicyTraining(Training):
-    """Step-wise DPO. base: the model to train and the reference (None: the recipe's model).
+class DPO(Config):
+    """Step-wise DPO on the pairs.
 
-    warmup_steps: optimiser steps in which the learning rate rises; it is constant after.
+    nll_weight: what -log pi of the chosen, as a mean over its tokens, is multiplied by when it is added to the loss of a
+    pair (Pang et al., arXiv 2404.19733, equation 1); it holds the chosen up where DPO would let both fall.
+    length_normalised: rho is beta * the MEAN log-ratio of a solution's tokens instead of their sum (beta is then larger
+    by about their number, 2.0 to 2.5 in SimPO, arXiv 2405.14734), and so its gradient; `token` weights, which are shares
+    of 1 already, change in the sigmoid only.
+    """
+
+    kind: Literal["dpo"] = "dpo"
+    nll_weight: float = Field(default=0.0, ge=0)
+    length_normalised: bool = False
+
+
+class SFT(Config):
+    """Supervised fine-tuning on the distinct chosen solutions: mean of -log pi over their tokens (rejection-sampling
+    fine-tuning, Yuan et al., arXiv 2308.01825). The rejected and the weighting are not learnt from; beta only scales the
+    rewards that are logged.
+    """
+
+    kind: Literal["sft"] = "sft"
+
+
+Objective = Annotated[DPO | SFT, Field(discriminator="kind")]
+
+
+class PolicyTraining(Training):
+    """Step-wise DPO, or another objective on the same pairs.
+
+    base: the model to train and the reference (None: the recipe's model). beta: what log-ratios to the reference are
+    multiplied by. warmup_steps: optimiser steps in which the learning rate rises; it is constant after.
     """
 
     base: str | None = None
+    objective: Objective = DPO()
     weighting: Weighting = Step()
     beta: float = Field(default=0.05, gt=0)
     learning_rate: float = Field(default=5e-7, gt=0)

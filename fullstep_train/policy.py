@@ -1,4 +1,4 @@
-"""The policy: step-wise DPO on all pairs of a problem at once (arXiv 2502.14356, section 3.3).
+"""The policy: step-wise DPO on all pairs of a problem at once (arXiv 2502.14356, section 3.3), or SFT on the chosen.
 
     train_policy(pairs, solutions, steps, step_scores, config, base, folder)
 
@@ -6,6 +6,7 @@ The reference is the base model itself; its log-probs are a table, computed once
 is forwarded once per pass, its problem's prompt once per group.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,15 @@ from torch import Tensor
 
 from fullstep_train import models
 from fullstep_train.adapters import with_lora
-from fullstep_train.config import PolicyTraining
+from fullstep_train.config import DPO, SFT, PolicyTraining
 from fullstep_train.forward import Runs, answer_logprobs, no_dropout, probe
 from fullstep_train.groups import Group, passes, preference_groups, reject_rows
-from fullstep_train.losses import stepwise_dpo
+from fullstep_train.losses import log_ratios, preference_figures, sft, stepwise_dpo
 from fullstep_train.progress import Tick, no_tick
 from fullstep_train.reference import reference_logprobs
 from fullstep_train.run_folder import RunFolder, data_record, versions
-from fullstep_train.trainer import GroupLoss, GroupTrainer, Schedule
+from fullstep_train.trainer import GroupLoss, GroupTrainer, Schedule, Sums
+from fullstep_train.watch import CollapseWarning, collapse, watched
 from schemas import InputError
 from schemas.ids import content_id
 
@@ -44,9 +46,9 @@ def train_policy(
     nothing.
 
     The frames keep the contracts of their tables; base: a name for `models.resolve`. The folder then holds a plain
-    model (LoRA merged) with its tokenizer, policy.json (manifest), training.json (curve), reference_logprobs.parquet,
-    rejects.parquet. InputError: no pairs, or none left; pairs without scores; a reward or the loss is not a number; the
-    folder is another run's.
+    model (LoRA merged) with its tokenizer, policy.json (manifest; `warnings`), training.json (curve),
+    reference_logprobs.parquet, rejects.parquet. InputError: no pairs, or none left; pairs without scores; a reward or
+    the loss is not a number; the folder is another run's.
     """
     source = models.resolve(base)
     data = data_record(pairs=pairs, solutions=solutions, steps=steps, step_scores=step_scores)
@@ -76,21 +78,22 @@ def train_policy(
         groups,
         order,
         _loss(runs, reference, config),
-        lambda group: len(group.pairs),
-        "pairs",
+        *_measure(config),
         config,
         Schedule("constant_with_warmup", config.warmup_steps, config.learning_rate),
         run,
         _part_of(tick, len(groups), TRAINING_COST, total),
     )
+    trainer.add_callback(CollapseWarning())
     trainer.train_on()
+    warning = collapse(trainer.curve)
     counts = {"problems": len(groups), "pairs": sum(len(group.pairs) for group in groups), "dropped": len(dropped)}
     run.finish(
         trainer.model,
         tokenizer,
-        trainer.state.log_history,
+        trainer.curve,
         reject_rows("policy", dropped),
-        settings | {"trained_on": counts},
+        settings | {"trained_on": counts, "warnings": [warning] if warning else []},
     )
 
 
@@ -124,18 +127,32 @@ def _part_of(tick: Tick, before: int, cost: int, whole: int) -> Tick:
     return part
 
 
+def _measure(config: PolicyTraining) -> tuple[Callable[[Group], int], str]:
+    """What the loss of an optimiser step is a mean over: how many of them a group has, and their name."""
+    match config.objective:
+        case DPO():
+            return lambda group: len(group.pairs), "pairs"
+        case SFT():
+            return lambda group: group.chosen_tokens, "chosen_tokens"
+
+
 def _loss(runs: Runs, reference: dict[str, Tensor], config: PolicyTraining) -> GroupLoss:
-    def group_loss(model: Any, group: Group) -> tuple[Tensor, dict[str, float]]:
+    def group_loss(model: Any, group: Group) -> tuple[Tensor, Sums]:
         logps = runs.logprobs(model, [solution.tokens for solution in group.solutions])
         place = logps[0].device
-        return stepwise_dpo(
-            logps,
-            [reference[solution.solution_id].to(place) for solution in group.solutions],
-            [torch.from_numpy(solution.tokens.step_of_token).to(place) for solution in group.solutions],
-            [torch.from_numpy(solution.values).to(place, logps[0].dtype) for solution in group.solutions],
-            torch.from_numpy(group.pairs).to(place),
-            config.beta,
-            config.weighting,
-        )
+        before = [reference[solution.solution_id].to(place) for solution in group.solutions]
+        steps = [torch.from_numpy(solution.tokens.step_of_token).to(place) for solution in group.solutions]
+        pairs = torch.from_numpy(group.pairs).to(place)
+        match config.objective:
+            case DPO() as dpo:
+                rewards = [torch.from_numpy(solution.values).to(place, logps[0].dtype) for solution in group.solutions]
+                loss, figures = stepwise_dpo(logps, before, steps, rewards, pairs, config.beta, config.weighting, dpo)
+                own: Sums = {}
+            case SFT():
+                loss = sft(logps, pairs)
+                figures = preference_figures(logps, config.beta * log_ratios(logps, before, per_token=False), pairs)
+                own = {"loss": (float(loss.detach()), float(group.chosen_tokens))}
+        sums = {name: (value, float(len(pairs))) for name, value in figures.items()}
+        return loss, sums | own | watched(loss, logps, before, steps, pairs)
 
     return group_loss

@@ -24,7 +24,7 @@ from fullstep_train.losses import soft_cross_entropy
 from fullstep_train.metrics import validation_metrics
 from fullstep_train.progress import Tick, no_tick
 from fullstep_train.run_folder import RunFolder, data_record, versions, write_json
-from fullstep_train.trainer import GroupTrainer, Schedule
+from fullstep_train.trainer import GroupTrainer, Schedule, Sums
 from schemas import InputError
 from schemas.ids import content_id, stable_fraction
 
@@ -56,7 +56,7 @@ def train_prm(
         return
     tokenizer = models.load_tokenizer(source)
     dtype = models.compute_dtype(config.dtype)
-    model = _classifier(source, config, dtype)
+    model = classifier(source, config, dtype)
     longest = min(config.max_length, models.context_length(model.config) or config.max_length)
     groups, dropped = labelled_groups(solutions, steps, step_labels, tokenizer, longest, config.target)
     if not groups:
@@ -77,7 +77,7 @@ def train_prm(
     rewards = step_rewards(trainer.model, validation, runs)
     labels = step_values(step_labels.with_columns(pl.col("label").cast(pl.Float64)), "label")
     write_json(folder / "metrics.json", _metrics(training, validation, labels, rewards))
-    run.finish(trainer.model, tokenizer, trainer.state.log_history, reject_rows("prm", dropped), settings)
+    run.finish(trainer.model, tokenizer, trainer.curve, reject_rows("prm", dropped), settings)
 
 
 def split(groups: list[Group], share: float) -> tuple[list[Group], list[Group]]:
@@ -138,8 +138,8 @@ def initialise_head(model: Any, seed: int) -> None:
         raise RuntimeError(f"the head is not initialised: standard deviation {spread}, wanted {width}")
 
 
-def _classifier(source: Path | str, config: PRMTraining, dtype: torch.dtype) -> Any:
-    """The base model with a fresh head.
+def classifier(source: Path | str, config: PRMTraining, dtype: torch.dtype) -> Any:
+    """The base model with a fresh head and no dropout.
 
     What is trained is float32; the frozen weights under LoRA are in the type of the computation.
     """
@@ -157,11 +157,11 @@ def _classifier(source: Path | str, config: PRMTraining, dtype: torch.dtype) -> 
 
 
 def _trainer(model: Any, training: list[Group], config: PRMTraining, runs: Runs, run: RunFolder, tick: Tick) -> GroupTrainer:
-    def group_loss(model: Any, group: Group) -> tuple[Tensor, dict[str, float]]:
+    def group_loss(model: Any, group: Group) -> tuple[Tensor, Sums]:
         logits = runs.step_logits(model, [solution.tokens for solution in group.solutions])
         targets = torch.from_numpy(np.concatenate([solution.values for solution in group.solutions]))
         loss = soft_cross_entropy(torch.cat(logits), targets.to(logits[0].device))
-        return loss, {"loss": float(loss.detach())}
+        return loss, {"loss": (float(loss.detach()), group.labelled_steps)}
 
     order = passes(training, config.epochs, config.seed)
     steps = -(-len(order) // config.groups_per_step)

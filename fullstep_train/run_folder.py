@@ -83,7 +83,7 @@ class RunFolder:
         self,
         model: Any,
         tokenizer: Any,
-        log_history: list[dict[str, Any]],
+        curve: list[dict[str, Any]],
         rejects: pl.DataFrame,
         manifest: Mapping[str, Any],
     ) -> None:
@@ -97,7 +97,7 @@ class RunFolder:
         scrub(self.folder)
         for weights in self.folder.glob("*.safetensors"):
             weights.chmod((self.folder / "config.json").stat().st_mode)  # safetensors writes them for the owner alone
-        write_json(self.folder / "training.json", [entry for entry in log_history if "loss" in entry])
+        write_json(self.folder / "training.json", curve)
         TABLES["rejects"].check(rejects, where="rejects").write_parquet(self.folder / "rejects.parquet")
         write_json(
             self.manifest,

@@ -2,17 +2,16 @@
 
     trainer = GroupTrainer(model, groups, order, group_loss, weight, "pairs", config, schedule, run, tick)
     trainer.train_on()
-    trainer.state.log_history
+    trainer.curve                          # one row of figures per optimiser step
 
-`group_loss(model, group)` gives a sum over the group's pairs (policy) or labelled steps (PRM) and named sums to be
-logged; `weight(group)` says how many those are. An optimiser step takes the mean over all of its groups: the sum of the
-losses over the sum of the weights, however the groups are cut into micro-batches. The order of the groups is given, so
-no sampler's random state is in play.
+`group_loss(model, group)` gives a sum over the group's pairs (policy) or labelled steps (PRM), and named sums to be
+logged, each with what it is a mean over; `weight(group)` says how many pairs or steps those are. An optimiser step
+takes the mean over all of its groups: the sum of the losses over the sum of the weights, however the groups are cut
+into micro-batches. The order of the groups is given, so no sampler's random state is in play.
 """
 
 import os
 import shutil
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,9 @@ from fullstep_train.progress import Tick, quiet
 from fullstep_train.run_folder import RunFolder
 from schemas import InputError
 
-GroupLoss = Callable[[Any, Group], tuple[Tensor, dict[str, float]]]
+Sums = dict[str, tuple[float, float]]
+"""What is logged of a group, by name: a sum, and the number that it is divided by; both are added up over groups."""
+GroupLoss = Callable[[Any, Group], tuple[Tensor, Sums]]
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ class GroupTrainer(Trainer):
         )
         self.unit = unit
         self.groups_done = 0
-        self.sums: dict[str, float] = defaultdict(float)
-        self.sums_over = 0
+        self.sums: dict[str, tuple[float, float]] = {}
+        self.units = 0
         super().__init__(
             model=model,
             args=_arguments(config, schedule, run.checkpoints),
@@ -86,6 +87,11 @@ class GroupTrainer(Trainer):
         with quiet():
             self.train(resume_from_checkpoint=str(last) if last else None)
 
+    @property
+    def curve(self) -> list[dict[str, Any]]:
+        """One row of figures per optimiser step, those before a resume too."""
+        return [row for row in self.state.log_history if "loss" in row]
+
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Tensor | int | None = None
     ) -> Any:
@@ -99,9 +105,10 @@ class GroupTrainer(Trainer):
             loss, sums = self.group_loss(model, group)
             if not torch.isfinite(loss):
                 raise _not_finite(group, self.state.global_step)
-            for name, value in sums.items():
-                self.sums[name] += value
-            self.sums_over += self.weight(group)
+            for name, (value, over) in sums.items():
+                before, before_over = self.sums.get(name, (0.0, 0.0))
+                self.sums[name] = (before + value, before_over + over)
+            self.units += self.weight(group)
             total = loss if total is None else total + loss
             self.groups_done += 1
             self.tick(self.groups_done, len(self.order))
@@ -119,10 +126,11 @@ class GroupTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add to the Trainer's own numbers the means of what `group_loss` gave since the last optimiser step."""
-        if self.sums_over:
-            logs |= {name: value / self.sums_over for name, value in self.sums.items()} | {self.unit: self.sums_over}
+        if self.units:
+            means = {name: value / over if over else 0.0 for name, (value, over) in self.sums.items()}
+            logs |= means | {self.unit: self.units}
             self.sums.clear()
-            self.sums_over = 0
+            self.units = 0
         super().log(logs, start_time)
 
     def _get_output_dir(self, trial: Any) -> str:

@@ -1,14 +1,12 @@
 """What a table promises, declared once: columns with type, doc and unit; a key; rules written as SQL.
 
-From one `Table` come the Polars and Arrow schemas, the check of a frame (`violations`), the lock file that makes a silent change
+From one `Table` come the Polars schema, the check of a frame (`violations`), the lock file that makes a silent change
 fail a test (`fingerprint`), and the column table of docs and dataset cards (`markdown`).
 
     from schemas import TABLES
     TABLES["pairs"].check(frame, where="my pairs")   # raises ContractError, or returns the frame with columns in order
 """
 
-# pyarrow ships no types:
-# pyright: reportUnknownParameterType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -16,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
-import pyarrow as pa  # pyright: ignore[reportMissingTypeStubs]
 
 from schemas.errors import MAX_EXAMPLES, ContractError
 
@@ -79,10 +76,6 @@ class Table:
     @property
     def polars_schema(self) -> pl.Schema:
         return pl.Schema({column.name: column.dtype for column in self.columns})
-
-    @property
-    def arrow_schema(self) -> pa.Schema:
-        return self.empty().to_arrow(compat_level=pl.CompatLevel.oldest()).schema
 
     def empty(self) -> pl.DataFrame:
         """The table without rows."""

@@ -1,4 +1,4 @@
-"""Where a model's files are and what they contain: the same content has the same identity in every folder.
+"""Where a model's files are, and whether there is a model at all; what it is by content says `schemas.model_files`.
 
     find_model("runs/demo/policy")      -> ModelPlace(path="runs/demo/policy", revision=None)
     find_model("org/name")              -> ModelPlace(path="org/name", revision="<commit on the Hub>")
@@ -7,29 +7,15 @@
 A folder holds a whole model (config.json, weights, tokenizer) or a LoRA adapter (adapter_config.json) that names its base model.
 """
 
-import hashlib
-import json
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import schemas.model_files
 from schemas import InputError
-from schemas.ids import content_id
+from schemas.model_files import ADAPTER, WEIGHTS
 
-WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "adapter_model*.bin")
-SETTINGS = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer*.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.*",
-    "merges.txt",
-    "*.model",
-    "*.jinja",
-)
-ADAPTER = "adapter_config.json"
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
@@ -60,19 +46,9 @@ def find_model(model: str | Path) -> ModelPlace:
 
 
 def model_identity(model: str | Path) -> str:
-    """Hash of the model's content: settings, tokenizer and weights of a folder (of an adapter's base too); a Hub id's commit."""
+    """`schemas.model_files.model_identity` of a model that is there. Raises InputError where there is no model to be had."""
     place = find_model(model)
-    if place.revision is not None:
-        return content_id("hub", place.path, place.revision)
-    folder = Path(place.path)
-    files = sorted({path for pattern in (*WEIGHTS, *SETTINGS) for path in folder.glob(pattern)})
-    content = [(path.name, _sha256(path, *_stamp(path))) for path in files]
-    if place.adapter is None:
-        return content_id("model", content)
-    settings = json.loads(place.adapter.read_text(encoding="utf-8"))
-    # The base counts by its content: its path is another on every machine.
-    base = model_identity(settings.pop("base_model_name_or_path"))
-    return content_id("adapter", base, settings, content)
+    return schemas.model_files.model_identity(place.path, _hub_commit)
 
 
 def _check_folder(folder: Path) -> None:
@@ -81,18 +57,6 @@ def _check_folder(folder: Path) -> None:
         raise InputError("model folder has no config.json", where=str(folder), next_step=next_step)
     if not any(path for pattern in WEIGHTS for path in folder.glob(pattern)):
         raise InputError("model folder has no weights (*.safetensors)", where=str(folder), next_step=next_step)
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns
-
-
-@lru_cache(maxsize=1024)
-def _sha256(path: Path, size: int, modified_ns: int) -> str:
-    """Kept while size and time of change stay, so that asking for an identity again reads nothing."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @lru_cache(maxsize=64)

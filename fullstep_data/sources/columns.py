@@ -45,6 +45,8 @@ def candidates(
     wanted = [*_names(question), *(PRESETS[preset].columns if preset else _mapped(columns))]
     wanted += [column for column in (columns.row_id, columns.split) if column]
     check_columns(rows, wanted, where, f"preset = {preset!r}" if preset else "columns")
+    lists = PRESETS[preset].lists if preset else ()
+    _check_texts(rows, [column for column in wanted if column not in lists], where)
     if columns.row_id and unique_ids:
         _check_ids(rows, columns.row_id, where)
     splits = _splits(rows, columns.split, where) if columns.split else [None] * len(rows)
@@ -112,6 +114,21 @@ def _no_contradiction(columns: Columns, preset: Preset, where: str) -> None:
     if both:
         what = f"preset {preset!r} already says which columns hold {', '.join(sorted(both))}"
         raise InputError(what, where=where, next_step="drop either the preset or these columns (row_id and split may stay)")
+
+
+def _check_texts(rows: Sequence[Row], columns: Sequence[str], where: str) -> None:
+    """InputError where a column holds lists, objects or bytes: str() of those is no text that anyone wrote."""
+    for column in columns:
+        nested = [row for row in rows if isinstance(row.values.get(column), list | dict | bytes)]
+        if nested:
+            kinds = " and ".join(sorted({type(row.values[column]).__name__ for row in nested}))
+            raise InputError(
+                f"the column {column!r} holds values that are neither text nor numbers ({kinds})",
+                where=where,
+                count=len(nested),
+                examples=[f"row {row.number}: {str(row.values[column])[:80]}" for row in nested[:5]],
+                next_step="map a column of text or numbers, or write the value itself into the column",
+            )
 
 
 def _check_ids(rows: Sequence[Row], row_id: str, where: str) -> None:

@@ -63,9 +63,13 @@ def locate(path: str) -> Path:
             names = ", ".join(sorted(f"{BUILTIN}{found.name}" for found in folder.glob("*.jsonl")))
             raise InputError("there is no such file inside fullstep", where=path, next_step=f"the files there are: {names}")
         return file
-    file = Path(path)
-    if not file.is_file():
+    file = Path(path).expanduser()
+    try:
+        found = file.is_file()
         what = "this is a folder, not a file" if file.is_dir() else "there is no such file"
+    except OSError as error:  # too long a name, or a folder on the way that may not be read
+        found, what = False, f"there is no such file: {error.strerror}"
+    if not found:
         next_step = f"check the path (the current directory is {Path.cwd()})"
         raise InputError(what, where=path, next_step=next_step)
     return file

@@ -27,11 +27,14 @@ _THE_ANSWER_IS = "The answer is:"
 
 @dataclass(frozen=True)
 class PresetColumns:
-    """question: its column or columns. columns: the others. parse: (values, joined question) -> question, gold, reference."""
+    """question: its column or columns. columns: the others; `lists`: those of them that may hold a list. parse: (values, joined
+    question) -> question, gold, reference.
+    """
 
     question: str | tuple[str, ...]
     columns: tuple[str, ...]
     parse: Callable[[Mapping[str, Any], str | None], Parsed]
+    lists: tuple[str, ...] = ()
 
 
 def _gsm8k(values: Mapping[str, Any], question: str | None) -> Parsed:
@@ -68,6 +71,6 @@ PRESETS: dict[Preset, PresetColumns] = {
     "gsm8k": PresetColumns("question", ("answer",), _gsm8k),
     "math": PresetColumns("problem", ("solution",), _math),
     "svamp": PresetColumns(("Body", "Question"), ("Answer",), _svamp),
-    "aqua": PresetColumns("question", ("options", "correct"), _aqua),
+    "aqua": PresetColumns("question", ("options", "correct"), _aqua, lists=("options",)),
     "metamath": PresetColumns("query", ("response",), _metamath),
 }

@@ -17,6 +17,7 @@ from schemas import InputError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+_IMPOSSIBLE = (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 _TEMP_SUFFIX = ".tmp"
 _BLOCK = 1 << 20
 
@@ -36,8 +37,8 @@ def create(path: Path, content: bytes) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and its parents, each of them durable."""
-    with explained(path):
+    """Make a folder and its parents, each of them durable. InputError: it cannot be made, whatever the reason."""
+    with explained(path), possible(path):
         missing = [folder for folder in (path, *path.parents) if not folder.is_dir()]
         path.mkdir(parents=True, exist_ok=True)
         for folder in missing:
@@ -92,6 +93,19 @@ def explained(path: Path) -> Iterator[None]:
         if told is None:
             raise
         raise told from error
+
+
+@contextmanager
+def possible(path: Path) -> Iterator[None]:
+    """Turn a path that can be no folder (a file on its way, too long a name, a place like /proc) into an InputError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _IMPOSSIBLE:
+            raise
+        raise InputError(
+            what=f"there can be no such folder: {os.strerror(error.errno or 0)}", where=str(path), next_step="name another folder"
+        ) from error
 
 
 def write_error(path: Path, error: Exception) -> InputError | None:

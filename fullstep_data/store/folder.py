@@ -35,8 +35,9 @@ _TAG = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*")
 def parse_spec(text: str) -> tuple[Path, str | None]:
     """`dataset@7`, `dataset@v1` or `dataset`: the folder, and the version as typed. An existing path with an @ is a path."""
     folder, at, version = text.rpartition("@")
-    if not at or not folder or Path(text).exists():
-        return Path(text), None
+    with disk.possible(Path(text)):
+        if not at or not folder or Path(text).exists():
+            return Path(text), None
     return Path(folder), version
 
 
@@ -57,7 +58,9 @@ class Store:
     @classmethod
     def open(cls, path: Path) -> "Store":
         """An existing dataset. InputError: there is none."""
-        if not (path / "versions").is_dir():
+        with disk.possible(path):
+            found = (path / "versions").is_dir()
+        if not found:
             kind = "no such folder" if not path.exists() else "this is not a dataset folder: it has no `versions`"
             raise InputError(what=kind, where=str(path), next_step="name a folder that `fs-data build … --out` has made")
         return cls(path)
@@ -65,9 +68,10 @@ class Store:
     @classmethod
     def create(cls, path: Path) -> "Store":
         """A dataset to build into, new or existing. InputError: a file, or a folder that holds other things."""
-        if path.exists() and not path.is_dir():
-            raise InputError(what="the output is a file, not a folder", where=str(path), next_step="name another folder")
-        foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in _OURS) if path.is_dir() else []
+        with disk.explained(path), disk.possible(path):
+            if path.exists() and not path.is_dir():
+                raise InputError(what="the output is a file, not a folder", where=str(path), next_step="name another folder")
+            foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in _OURS) if path.is_dir() else []
         if foreign and not (path / "versions").is_dir():
             raise InputError(
                 what="the folder holds other files and is not a dataset",
@@ -76,6 +80,7 @@ class Store:
                 examples=foreign,
                 next_step="name an empty or a new folder",
             )
+        disk.make_folder(path)  # first, so that an error names what the user typed
         disk.make_folder(path / "versions")
         return cls(path)
 
@@ -101,7 +106,7 @@ class Store:
     def tags(self) -> dict[str, int]:
         """Version number by tag."""
         found = sorted(path for path in (self.path / "tags").glob("*") if _TAG.fullmatch(path.name))
-        return {path.name: int(path.read_text(encoding="ascii")) for path in found}
+        return {path.name: _tagged(path) for path in found}
 
     def version(self, spec: str | int | None = None) -> Version:
         """A version by number or tag, the latest by default. InputError: there is none, with those near it."""
@@ -172,10 +177,6 @@ class Store:
         return version
 
     # Parts
-
-    def has_part(self, table: str, key: str) -> bool:
-        """Is the part done?"""
-        return part_path(self.path, table, key).exists()
 
     def write_part(self, table: Table, key: str, frame: pl.DataFrame, rejects: pl.DataFrame, rows_in: int) -> Part:
         """Write a part: its rejects first, its rows last, so that the file of rows means the part is done."""
@@ -267,7 +268,7 @@ class Store:
 
     def _read(self, number: int) -> Version:
         path = self.manifest_path(number)
-        return Version(self.path, Manifest.parse(path.read_bytes(), where=str(path)))
+        return Version(self.path, Manifest.parse(path.read_bytes(), where=str(path), number=number))
 
     def _write(self, path: Path, content: bytes) -> None:
         if not path.parent.is_dir():
@@ -312,6 +313,19 @@ def model_files(folder: Path) -> dict[str, ModelFile]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def _tagged(path: Path) -> int:
+    """The version that a tag names. InputError: its file was altered."""
+    content = path.read_bytes().strip()
+    if not content.isdigit():
+        raise InputError(
+            what="the file of a tag is damaged: it holds no version number",
+            where=str(path),
+            examples=[repr(content[:40])],
+            next_step="delete the file and tag the version again",
+        )
+    return int(content)
 
 
 def _part(key: str, content: bytes, rows: int, rows_in: int, rejects: RejectFile | None) -> Part:

@@ -10,10 +10,12 @@ import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from fullstep_data.store.folder import Store
 from fullstep_data.store.manifest import Manifest
+from schemas import InputError
 
 # Packages whose versions are noted in runs/N.json where they are installed.
 PACKAGES = (
@@ -53,8 +55,7 @@ def history(store: Store) -> Iterator[Entry]:
     before: Manifest | None = None
     for number in store.numbers():
         manifest = store.version(number).manifest
-        path = store.run_path(number)
-        run = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        run = _run(store.run_path(number))
         yield Entry(
             number=number,
             tags=tuple(tag for tag, tagged in tags.items() if tagged == number),
@@ -65,6 +66,21 @@ def history(store: Store) -> Iterator[Entry]:
             changes=tuple(_differences("", before.recipe, manifest.recipe)) if before else (),
         )
         before = manifest
+
+
+def _run(path: Path) -> dict[str, Any] | None:
+    """The record of a run, None where it is gone. InputError: it was altered."""
+    if not path.exists():
+        return None
+    try:
+        run = json.loads(path.read_bytes())
+        return {**run, "created": str(run["created"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            what=f"the record of a run is damaged: {error}",
+            where=str(path),
+            next_step="delete the file: no data are in it, only when and how fast the version was made",
+        ) from error
 
 
 def _table_change(name: str, manifest: Manifest, before: Manifest | None) -> TableChange:

@@ -2,10 +2,11 @@
 
 Nothing in it names a time, a host or an absolute path of ours, so the same input gives the same bytes on every machine.
 
-    manifest = Manifest.parse(path.read_bytes(), where=str(path))
+    manifest = Manifest.parse(path.read_bytes(), where=str(path), number=7)
     manifest.tables["pairs"].parts[0].sha256
 """
 
+import hashlib
 import json
 from collections import Counter
 from typing import Any
@@ -135,16 +136,20 @@ class Manifest(Record):
     models: dict[str, ModelRecord]
 
     def content(self) -> bytes:
-        """The manifest as the bytes of its file."""
+        """The manifest as the bytes of its file. Its last key, `sha256`, is of the document without that key: a manifest that was
+        altered is not the `content` of what `parse` reads in it.
+        """
         data = self.model_dump(mode="json", by_alias=True)
-        return (json.dumps(data, ensure_ascii=False, indent=1) + "\n").encode("utf-8")
+        seal = hashlib.sha256(_json(data).encode("utf-8")).hexdigest()
+        return (_json({**data, "sha256": seal}) + "\n").encode("utf-8")
 
     @classmethod
-    def parse(cls, content: bytes, where: str) -> "Manifest":
-        """Read a manifest. InputError: damaged, or written by a later fullstep."""
+    def parse(cls, content: bytes, where: str, number: int) -> "Manifest":
+        """Read the manifest of version `number`. InputError: damaged, of another version, or written by a later fullstep."""
         try:
             data = json.loads(content)
             found = data["format"]
+            data.pop("sha256", None)
         except (ValueError, KeyError, TypeError) as error:
             raise _damaged(where, str(error)) from error
         if isinstance(found, int) and found > FORMAT:
@@ -154,18 +159,27 @@ class Manifest(Record):
                 next_step="upgrade fullstep",
             )
         try:
-            return cls.model_validate(data)
+            manifest = cls.model_validate(data)
         except ValidationError as error:
-            raise _damaged(where, str(error.errors()[0]["msg"])) from error
+            fault = error.errors()[0]
+            raise _damaged(where, f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
+        if manifest.number != number:
+            raise _damaged(where, f"it says that it is of version {manifest.number}")
+        return manifest
 
     def same_content(self, other: "Manifest") -> bool:
         """Are the two the same version, but for its number?"""
         return self.model_copy(update={"number": 0}) == other.model_copy(update={"number": 0})
 
 
+def _json(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False, indent=1)
+
+
 def _damaged(where: str, detail: str) -> InputError:
     return InputError(
         what=f"the manifest of a version is damaged: {detail}",
         where=where,
-        next_step="restore the file from a copy, or read another version",
+        next_step="restore the file from a copy, or read another version (@NUMBER); to build on, delete the file and run the "
+        "build again: it makes the version anew from the parts that are there",
     )

@@ -120,9 +120,15 @@ def test_no_pairs_at_all_is_said(frames):
     frames["pairs"] = frames["pairs"].clear()
     metrics = {"auc": 0.75, "ece": None, "problems": 9, "solutions": 72, "steps": 1277, "undefined": "ece: no reason"}
     text = shown(Group(*build_summary(ask_frames(frames), list(frames), metrics, "tiny", "out/tiny")))
-    assert "no pairs: no problem has both" in text
+    assert "no pairs, so there is nothing to train on" in text
+    assert "fs-train" not in text
+    assert "fs-data show out/tiny solutions" in text
     figures = {line.split("  ")[1].strip(): line.split()[-1] for line in text.split("PRM, on")[1].splitlines()[1:7]}
     assert figures["AUC"] == "0.750"
     assert figures["expected calibration error"] == "-"
     assert "9 problems, 72 solutions, 1,277 steps; ece: no reason" in text
-    assert "fs-train run tiny --data out/tiny" in text
+
+
+def test_pairs_lead_to_the_training(frames):
+    text = shown(Group(*build_summary(ask_frames(frames), list(frames), {}, "tiny", "out/tiny")))
+    assert "fs-train run tiny --data out/tiny --out out/tiny-run" in text

@@ -1,6 +1,7 @@
 """Ctrl-C in every stage: it says how to go on, keeps what is done, and the same command then finishes."""
 
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,15 @@ def test_a_signal_from_outside_ends_a_build_the_same_way(number: signal.Signals,
     assert "run the same command again" in errors
     assert "Traceback" not in errors
     assert not list(tmp_path.glob("out/tiny/versions/*.json"))
+
+
+def test_ctrl_c_ends_a_query_that_would_take_hours(built: Path):
+    query = "SELECT sum(a.range * b.range) FROM range(10000000) AS a, range(10000000) AS b"
+    with spawn(f'fs-data sql out/tiny "{query}"', built) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=8)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert output == ""
+    assert errors.startswith("interrupted")

@@ -68,6 +68,11 @@ def test_a_finished_line_names_rows_reasons_time_and_reuse():
     assert line.endswith("  2 parts reused  rejected: 12 duplicate text, 3 no correct solution")
 
 
+def test_a_table_without_rows_says_so_and_a_model_has_none():
+    assert finished_line("pairs", 0, {}, 1.0, 0).split() == ["pairs", "0", "rows", "1.0s"]
+    assert finished_line("prm", None, {}, 1.0, 0).split() == ["prm", "1.0s"]
+
+
 def test_bars_leave_one_line_per_finished_stage():
     output = io.StringIO()
     console = Console(file=output, force_terminal=True, width=100, color_system=None)

@@ -1,3 +1,4 @@
+import ast
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from cli.recipe import Recipe, builtin_recipes, load, recipe_text
 from cli.recipe_keys import all_keys, keys_at, user_path
 from schemas.errors import InputError
+from tests.cli.commands import REPOSITORY
 
 SCHEMA = Recipe.model_json_schema()
 
@@ -80,7 +82,19 @@ def test_overrides_do_not_leak_into_the_next_load():
         ("samples.samples=-8", ("samples.samples: input should be greater than or equal to 1", "-8")),
         ("pairs.top=500", ("pairs.top = 500 is larger than samples.samples",)),
         ("pairs.score=max", ("pairs.score", "'mean'", "'max'")),
-        ("samples.engine.kind=hff", ("samples.engine", "'hff'", "'scripted'")),
+        (
+            "samples.engine.kind=hff",
+            ("samples.engine.kind: there is no kind 'hff' (one of given, hf, scripted); did you mean hf?",),
+        ),
+        ("policy.weighting.kind=tokn", ("policy.weighting.kind: there is no kind 'tokn'", "did you mean token?")),
+        ("samples=5", ("samples: this is a section with keys of its own (engine, prompt, samples", "found 5")),
+        ("problems.source=x", ("problems.source: this is a section with keys of its own (kind), found 'x'",)),
+        (
+            "problems.source.tasks=1",
+            ("there is no such key where the kind of problems.source is this one; known here: kind, path",),
+        ),
+        ("samples.temperature=nan", ("samples.temperature: input should be a finite number",)),
+        ("steps={splitter='regex', pattern='('}", ("steps: pattern is not a regular expression: missing ), unterminated",)),
         ("problems.source={path='x'}", ("problems.source: the key 'kind' is missing", "file, hub, reasoning-gym")),
         ("samples.samples", ("--set wants KEY=VALUE", "--set prm.epochs=2")),
         ("=3", ("--set wants KEY=VALUE",)),
@@ -158,3 +172,14 @@ def test_every_key_is_listed_once():
 def test_user_path_leaves_pydantics_kinds_out():
     raw = {"samples": {"engine": {"kind": "hf", "batch_size": 0}}}
     assert user_path(("samples", "engine", "hf", "batch_size"), raw) == "samples.engine.batch_size"
+
+
+def test_every_key_of_a_recipe_is_read_somewhere():
+    """An option that nothing reads has no effect: each is taken as an attribute in some module besides the two of types."""
+    room = REPOSITORY.glob
+    code = [*room("fullstep_data/**/*.py"), *room("fullstep_train/*.py"), *room("cli/*.py")]
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in code if path.name != "config.py"]
+    read = {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    keys = {key.rpartition(".")[2] for key in all_keys(SCHEMA)} - {"kind"}
+    assert len(keys) > 60
+    assert sorted(keys - read) == []

@@ -1,7 +1,10 @@
 import csv
 import io
 import json
+import shlex
 from pathlib import Path
+
+import pytest
 
 from schemas import TABLES
 from tests.cli.commands import done, invoke
@@ -97,3 +100,43 @@ def test_an_evaluation_can_be_kept_and_read(place: Path):
     done(f"{line} --out out/eval", place)
     rows = json.loads(done("fs-data sql out/eval 'FROM predictions' --format json", place).stdout)
     assert [row["model"] for row in rows] == ["tiny-random"] * 5
+
+
+def test_paths_and_commands_stay_on_one_line_in_a_narrow_terminal(place: Path, monkeypatch: pytest.MonkeyPatch):
+    """80 columns, a folder of 150 characters: what is there to be copied is not folded."""
+    long = "out/" + "a-long-name-" * 12
+    (place / "out/tiny").rename(place / long)
+    monkeypatch.setattr("cli.render.PLAIN_WIDTH", 80)
+    shown = done(f"fs-data show {long}", place).stdout.splitlines()
+    (model,) = (place / long / "models").iterdir()
+    assert f"  prm  {long}/models/{model.name}" in shown
+    assert f"{long}, version 1, recipe tiny" in shown
+    built = done(f"fs-data build tiny --out {long}", place).stdout.splitlines()
+    assert f"  fs-train run tiny --data {long} --out {long}-run" in built
+    trained = done(f"fs-train run tiny --data {long} --out out/tiny-run", place).stdout.splitlines()
+    assert any(line.startswith(f"  fs-train eval --model MODEL --problems {long} --template") for line in trained)
+    assert max(map(len, done(f"fs-data log {long}", place).stdout.splitlines())) <= 80
+
+
+def test_the_next_command_has_the_overrides_of_this_one_and_quotes_what_a_shell_would_split(tmp_path: Path):
+    options = "--set problems.source.limit=8 --set 'steps={splitter = \"newline\"}'"
+    lines = done(f"fs-data build tiny --out 'my data/' {options}", tmp_path).stdout.splitlines()
+    (command,) = [line.strip() for line in lines if line.startswith("  fs-train run")]
+    words = shlex.split(command)
+    assert words[2:7] == ["tiny", "--set", "problems.source.limit=8", "--set", 'steps={splitter = "newline"}']
+    assert words[7:] == ["--data", "my data/", "--out", "my data-run"]
+
+
+def test_json_has_no_word_for_nan(built: Path):
+    query = "SELECT 'nan'::DOUBLE AS a, {'x': ['-inf'::DOUBLE, 1.5::DOUBLE]} AS b"
+    assert json.loads(done(f'fs-data sql out/tiny "{query}" --format json', built).stdout) == [
+        {"a": None, "b": {"x": [None, 1.5]}}
+    ]
+
+
+def test_a_damaged_part_ends_show_with_one_clear_error(place: Path):
+    part = sorted((place / "out/tiny/parts/rejects").iterdir())[0]
+    part.write_bytes(b"\0" * part.stat().st_size)
+    result = invoke("fs-data show out/tiny", place)
+    assert result.exit_code == 2
+    assert "fs-data check" in result.stderr

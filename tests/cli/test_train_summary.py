@@ -81,7 +81,13 @@ def test_the_curve_shows_each_figure_from_first_to_last():
     assert "2 optimiser steps on 1 pair of 1 problem, 0 dropped" in text
 
 
+def test_a_warning_of_the_trainer_is_shown():
+    text = shown(Group(*training_curve(Training([], SIZE, ["the chosen solutions are falling: lower policy.learning_rate"]))))
+    assert "warning: the chosen solutions are falling: lower policy.learning_rate" in " ".join(text.split())
+
+
 def test_the_whole_summary_ends_with_three_commands():
-    text = shown(Group(*train_summary(predictions([True], [True]), Training([], SIZE), "out/d", "out/r")))
+    text = shown(Group(*train_summary(predictions([True], [True]), Training([], SIZE), "--max-tokens 7", "out/d", "out/r")))
     assert text.split("Next")[1].count("#") == 3
     assert "fs-data sql out/r" in text
+    assert "fs-train eval --model MODEL --problems out/d --max-tokens 7\n" in f"{text}\n"

@@ -1,6 +1,7 @@
 """`check` finds every kind of damage, and nothing in a dataset that is whole."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,18 +11,21 @@ import polars as pl
 import pytest
 
 from fullstep_data.check import Finding, check
+from fullstep_data.query import sql
 from fullstep_data.runner import QuietReporter, run
 from fullstep_data.stage import Context, Outcome
 from fullstep_data.store import Store, Version
-from tests.fullstep_data.small_chain import STAGES, Generator, Recipe, Scorer, solutions, steps
+from fullstep_data.store.manifest import Manifest
+from tests.fullstep_data.small_chain import STAGES, Generator, Recipe, Scorer, build, solutions, steps
 
 
 def _edit_manifest(version: Version, edit: Callable[[Any], None]) -> Version:
-    """Change the manifest as a plain JSON document."""
+    """Change the manifest as a plain JSON document, and seal it anew."""
     path = Store.open(version.path).manifest_path(version.number)
     data = json.loads(path.read_text(encoding="utf-8"))
+    del data["sha256"]
     edit(data)
-    path.write_text(json.dumps(data), encoding="utf-8")
+    path.write_bytes(Manifest.model_validate(data).content())
     return Store.open(version.path).version(version.number)
 
 
@@ -80,8 +84,86 @@ def test_an_older_contract_is_named_and_its_rows_are_left_alone(dataset: Version
 def test_a_wrong_number_of_rows_in_the_manifest_is_found(dataset: Version) -> None:
     def miscount(data: Any) -> None:
         data["tables"]["steps"]["stages"][0]["parts"][0]["rows"] += 1
+        data["tables"]["steps"]["stages"][0]["counts"]["kept"] += 1
 
     assert "number of rows" in _one(check(_edit_manifest(dataset, miscount))).what
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "value"),
+    [
+        (("recipe",), "samples", 5),
+        (("tables", "steps", "stages", 0), "revision", 9),
+        (("tables", "steps", "stages", 0), "config", {"words": 1}),
+        (("tables", "steps", "stages", 0, "counts"), "in", 1),
+        (("tables", "steps", "stages", 0, "parts", 0), "parents", []),
+        (("models",), "prm", None),
+        ((), "sha256", "0" * 64),
+    ],
+)
+def test_a_manifest_that_was_edited_by_hand_is_found(dataset: Version, place: tuple[Any, ...], key: str, value: Any) -> None:
+    path = Store.open(dataset.path).manifest_path(1)
+    data = json.loads(path.read_text(encoding="utf-8"))
+    inside = data
+    for step in place:
+        inside = inside[step]
+    if value is None:
+        del inside[key]
+    else:
+        inside[key] = value
+    path.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    finding = _one(check(Store.open(dataset.path).version(), STAGES))
+    assert finding.what.startswith("the manifest was altered")
+    assert finding.examples == (str(path),)
+
+
+def test_a_file_that_crept_into_a_model_is_found(dataset: Version) -> None:
+    (dataset.model("prm") / "layers" / "adapter_config.json").write_text("{}")
+    finding = _one(check(dataset))
+    assert (finding.where, finding.count) == ("model prm", 1)
+    assert finding.what.startswith("files that the build did not write")
+
+
+def test_a_tag_of_no_version_is_found(dataset: Version) -> None:
+    Store.open(dataset.path).tag("v1", 1)
+    (dataset.path / "tags" / "v2").write_text("2\n")
+    assert _one(check(dataset)).examples == ("v2: version 2",)
+
+
+def test_counts_that_do_not_add_up_are_found(dataset: Version) -> None:
+    def miscount(data: Any) -> None:
+        data["tables"]["solutions"]["stages"][0]["counts"]["kept"] += 1
+        data["tables"]["pairs"]["stages"][0]["counts"]["rejected"] = {}
+
+    findings = check(_edit_manifest(dataset, miscount), STAGES)
+    assert [finding.where for finding in findings] == ["table solutions, stage solutions", "table pairs, stage pairs"]
+    assert all("counts are not those of its parts" in finding.what for finding in findings)
+
+
+def test_a_part_that_was_taken_out_of_the_manifest_is_missed(dataset: Version) -> None:
+    def forget(data: Any) -> None:
+        stage = data["tables"]["steps"]["stages"][0]
+        stage["counts"]["kept"] -= stage["parts"].pop()["rows"]
+
+    findings = check(_edit_manifest(dataset, forget), STAGES)
+    assert {"stage steps", "table step_labels", "views.sql"} <= {finding.where for finding in findings}
+
+
+def test_views_that_are_not_those_of_the_latest_version_are_found(dataset: Version) -> None:
+    views = dataset.path / "views.sql"
+    views.write_bytes(views.read_bytes().replace(b"CREATE", b"create", 1))
+    assert _one(check(dataset)).where == "views.sql"
+    views.unlink()
+    assert _one(check(dataset)).where == "views.sql"
+    build(dataset.path, Recipe(samples=6))
+    assert check(dataset) == []  # views.sql speaks of version 2 now
+
+
+def test_a_folder_whose_name_is_a_pattern_is_checked_like_any_other(built: Path, tmp_path: Path) -> None:
+    for name in ("a[1]", "b*", "c?", "d'e", "f g#h"):
+        version = Store.open(shutil.copytree(built, tmp_path / name)).version()
+        assert check(version, STAGES) == []
+        assert sql(version, "SELECT count(*) AS n FROM pairs").item() == 7
 
 
 def _rebuilt(folder: Path, monkeypatch: pytest.MonkeyPatch, **changed: Callable[..., Outcome]) -> Version:

@@ -225,6 +225,17 @@ def test_a_missing_part_is_named(dataset: Version) -> None:
     assert caught.value.where == str(path)
 
 
+def test_a_damaged_part_of_the_right_size_points_at_the_check(dataset: Version) -> None:
+    path = dataset.files("problems")[0]
+    path.write_bytes(b"\0" * path.stat().st_size)
+    with pytest.raises(InputError) as caught:
+        sql(dataset, "FROM problems")
+    assert "fs-data check" in caught.value.next_step
+    with pytest.raises(InputError) as caught, connect(dataset) as connection:
+        connection.sql("FROM problems").fetchall()
+    assert "fs-data check" in caught.value.next_step
+
+
 @pytest.mark.parametrize("damage", [b"", b"PAR1"])
 def test_a_truncated_part_is_an_error_in_one_piece(dataset: Version, damage: bytes) -> None:
     dataset.files("problems")[0].write_bytes(damage)

@@ -42,7 +42,7 @@ class Told:
     def part_done(self, name: str) -> None:
         self.lines.append(("part", name))
 
-    def stage_done(self, name: str, rows: int, rejected: dict[str, int], seconds: float, reused: int) -> None:
+    def stage_done(self, name: str, rows: int | None, rejected: dict[str, int], seconds: float, reused: int) -> None:
         assert seconds >= 0
         self.lines.append(("done", name, rows, rejected, reused))
 
@@ -80,13 +80,13 @@ def test_the_reporter_hears_of_every_stage_and_part(tmp_path: Path) -> None:
         ("started", "prm", 1, 0),
         ("progress", "prm", 0.5),
         ("part", "prm"),
-        ("done", "prm", 0, {}, 0),
+        ("done", "prm", None, {}, 0),
     ]
     again = Told()
     run(STAGES, Recipe(), Store.create(tmp_path), {"generator": Generator(), "scorer": Scorer()}, again)
     assert again.about("samples") == [("started", "samples", 6, 6), ("done", "samples", 32, {}, 6)]
     assert again.about("solutions")[-1] == ("done", "solutions", 28, {"it starts oddly": 4}, 6)
-    assert again.about("prm") == [("started", "prm", 1, 1), ("done", "prm", 0, {}, 1)]
+    assert again.about("prm") == [("started", "prm", 1, 1), ("done", "prm", None, {}, 1)]
 
 
 def test_a_second_run_calls_no_stage_opens_no_tool_and_commits_nothing(dataset: Version, tmp_path: Path) -> None:
@@ -310,6 +310,30 @@ def test_models_of_the_other_dataset_are_known_to_the_tools(dataset: Version, tm
     stage = replace(STAGES[6], revision=2)
     run((stage,), Recipe(), Store.create(tmp_path / "run"), {"scorer": scorer}, QuietReporter(), upstream=dataset)
     assert scorer.seen == [dataset.model("prm")]
+
+
+def test_a_dataset_that_lacks_a_table_is_the_users_to_mend(dataset: Version, tmp_path: Path) -> None:
+    run_folder = tmp_path / "run"
+    answers = run((_predictions("before"),), Recipe(), Store.create(run_folder), {}, QuietReporter(), upstream=dataset)
+    with pytest.raises(InputError, match="has no table problems") as caught:
+        run((_predictions("after"),), Recipe(), Store.create(tmp_path / "next"), {}, QuietReporter(), upstream=answers)
+    assert caught.value.where == f"{run_folder}, version 1"
+    assert "predictions" in caught.value.next_step
+
+
+def test_a_folder_of_another_kind_is_not_written_into(dataset: Version, tmp_path: Path) -> None:
+    """Its tables would be gone from the new version: a run into its own data, a build into a run, fewer stages than before."""
+    run_folder = tmp_path / "run"
+    stages = (_predictions("before"),)
+    run(stages, Recipe(), Store.create(run_folder), {}, QuietReporter(), upstream=dataset)
+    for attempt in (
+        lambda: run(stages, Recipe(), Store.create(dataset.path), {}, QuietReporter(), upstream=dataset),
+        lambda: build(run_folder),
+        lambda: run_stages(dataset.path, STAGES[:4]),
+    ):
+        with pytest.raises(InputError, match="a dataset of another kind"):
+            attempt()
+    assert [Store.open(folder).numbers() for folder in (dataset.path, run_folder)] == [[1], [1]]
 
 
 @pytest.mark.parametrize(

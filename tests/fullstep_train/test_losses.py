@@ -9,17 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fullstep_train.config import Step, StepMean, Token
+from fullstep_train.config import DPO, Step, StepMean, Token
 from fullstep_train.losses import (
+    chosen_nll,
+    log_ratios,
     pair_factors,
+    sft,
     soft_cross_entropy,
     solution_factors,
+    step_signals,
     step_weights,
     stepwise_dpo,
     token_coefficients,
 )
 
 F64 = torch.float64
+PLAIN = DPO()
 
 
 def t(*numbers: float) -> Tensor:
@@ -133,9 +138,9 @@ def random_group(seed: int, solutions: int = 5) -> dict[str, Any]:
     }
 
 
-def gradients(group: dict[str, Any], weighting: Any, beta: float = 0.3) -> list[Tensor]:
+def gradients(group: dict[str, Any], weighting: Any, beta: float = 0.3, objective: DPO = PLAIN) -> list[Tensor]:
     leaves = [logp.clone().requires_grad_() for logp in group["logps"]]
-    surrogate, _ = stepwise_dpo(**(group | {"logps": leaves}), beta=beta, weighting=weighting)
+    surrogate, _ = stepwise_dpo(**(group | {"logps": leaves}), beta=beta, weighting=weighting, objective=objective)
     return list(torch.autograd.grad(surrogate, leaves))
 
 
@@ -203,6 +208,103 @@ def test_ties_and_single_steps_stay_finite(weighting: Any) -> None:
     group = random_group(1)
     for rewards in ([torch.zeros_like(r) for r in group["rewards"]], [torch.full_like(r, 0.5) for r in group["rewards"]]):
         assert all(torch.isfinite(grad).all() for grad in gradients(group | {"rewards": rewards}, weighting))
+
+
+def test_signals_by_hand() -> None:
+    """logit: 1/2 -> 0, 3/4 -> ln 3 = 1.0986, 0 and 1 -> ∓ln(999999) = ∓13.8155.
+
+    standardised: rewards 1, 0 | 1 have mean 2/3 and variance (1/9 + 4/9 + 1/9) / 3 = 2/9: (1/3) / .4714 = .7071, -1.4142.
+    advantages: .9, .4 - .9, .7 - .4.
+    """
+
+    def signals(*rewards: Tensor, **settings: Any) -> list[list[float]]:
+        return [made.tolist() for made in step_signals(rewards, Step(**settings))]
+
+    assert signals(t(0.9, 0.4), t(0.0)) == [[0.9, 0.4], [0.0]]
+    assert signals(t(0.5, 0.75), t(0, 1), transform="logit") == [
+        pytest.approx([0, math.log(3)]),
+        pytest.approx([-13.8155, 13.8155], abs=1e-3),
+    ]
+    standard = [pytest.approx([0.7071068, -1.4142136]), pytest.approx([0.7071068])]
+    assert signals(t(1, 0), t(1), transform="standardised") == standard
+    assert signals(t(0.3, 0.3), t(0.3), transform="standardised") == [[0, 0], [0]]
+    assert signals(t(0.9, 0.4, 0.7), advantages=True) == [pytest.approx([0.9, -0.5, 0.3])]
+    assert signals(t(0.75, 0.5), advantages=True, transform="logit") == [pytest.approx([math.log(3), -math.log(3)])]
+
+
+@pytest.mark.parametrize("make", [Step, StepMean, Token])
+@pytest.mark.parametrize("settings", [{"transform": "logit"}, {"transform": "standardised"}, {"advantages": True}])
+def test_transformed_rewards_weigh_as_such_rewards_would(make: Any, settings: dict[str, Any]) -> None:
+    group = random_group(2)
+    found = gradients(group, make(gamma=2, **settings))
+    expected = gradients(group | {"rewards": step_signals(group["rewards"], make(**settings))}, make(gamma=2))
+    raw = gradients(group, make(gamma=2))
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert not all(torch.allclose(a, b) for a, b in zip(found, raw, strict=True))
+    plain = zip(gradients(group, make(gamma=0, **settings)), gradients(group, make(gamma=0)), strict=True)
+    assert all(torch.equal(a, b) for a, b in plain)
+
+
+def test_nll_of_the_chosen_by_hand() -> None:
+    """Solutions -1, -2 | -4; pairs 0>1, 0>1, 1>0: the means 1.5, 1.5 and 4. Slope of each token of 0: -2 / 2 tokens."""
+    chosen, rejected = t(-1, -2).requires_grad_(), t(-4).requires_grad_()
+    nll = chosen_nll([chosen, rejected], torch.tensor([[0, 1], [0, 1], [1, 0]]))
+    assert nll.item() == 7.0
+    assert [grad.tolist() for grad in torch.autograd.grad(nll, [chosen, rejected])] == [[-1, -1], [-1]]
+
+
+@pytest.mark.parametrize("weighting", [Step(gamma=2), StepMean(gamma=2), Token(gamma=2)])
+def test_nll_weight_adds_the_nll_of_the_chosen_to_loss_and_gradient(weighting: Any) -> None:
+    group, weight = random_group(5), 1.7
+    leaves = [logp.clone().requires_grad_() for logp in group["logps"]]
+    nll = torch.autograd.grad(chosen_nll(leaves, group["pairs"]), leaves, materialize_grads=True)
+    parts = zip(gradients(group, weighting), gradients(group, weighting, objective=DPO(nll_weight=weight)), nll, strict=True)
+    assert all(torch.allclose(both, dpo + weight * term) for dpo, both, term in parts)
+    _, dpo = stepwise_dpo(**group, beta=0.3, weighting=weighting)
+    _, both = stepwise_dpo(**group, beta=0.3, weighting=weighting, objective=DPO(nll_weight=weight))
+    assert both["nll_loss"] == pytest.approx(float(chosen_nll(group["logps"], group["pairs"])))
+    assert both["loss"] == pytest.approx(dpo["loss"] + weight * both["nll_loss"])
+    assert both.keys() - dpo.keys() == {"nll_loss"}
+
+
+def test_length_normalised_rho_by_hand() -> None:
+    """Log-ratios 1, 3 and -2: sums 4, -2; means 2, -2."""
+    logps, reference = [t(-1, -1), t(-5)], [t(-2, -4), t(-3)]
+    assert log_ratios(logps, reference, per_token=False).tolist() == [4, -2]
+    assert log_ratios(logps, reference, per_token=True).tolist() == [2, -2]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_length_normalised_at_gamma_zero_is_dpo_on_mean_log_ratios(seed: int) -> None:
+    group, objective = random_group(seed), DPO(length_normalised=True)
+    leaves = [logp.clone().requires_grad_() for logp in group["logps"]]
+    rho = [0.3 * (leaf - ref).mean() for leaf, ref in zip(leaves, group["reference"], strict=True)]
+    loss = -torch.nn.functional.logsigmoid(torch.stack([rho[won] - rho[lost] for won, lost in group["pairs"].tolist()])).sum()
+    for ours, theirs in zip(gradients(group, Step(gamma=0), 0.3, objective), torch.autograd.grad(loss, leaves), strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-12, atol=0)
+    _, sums = stepwise_dpo(**group, beta=0.3, weighting=Step(gamma=0), objective=objective)
+    assert sums["loss"] == pytest.approx(float(loss.detach()))
+
+
+def test_length_normalised_token_weights_change_in_the_sigmoid_only() -> None:
+    """One pair of 2 and 3 tokens: every slope changes by the one ratio of the two sigmoids, with no division by 2 or 3."""
+    group = {"logps": [t(-1, -2), t(-1, -1, -2)], "reference": [t(-2, -2), t(-1, -2, -1.5)]}
+    group |= {"step_of_token": [torch.tensor([0, 1]), torch.tensor([0, 0, 1])], "rewards": [t(1, 0.5), t(0.2, 0)]}
+    group |= {"pairs": torch.tensor([[0, 1]])}
+    plain = torch.cat(gradients(group, Token()))
+    found = torch.cat(gradients(group, Token(), objective=DPO(length_normalised=True)))
+    # beta .3: sums 1 and .5, means .5 and 1/6
+    ratio = (1 + math.exp(0.3 * (1 - 0.5))) / (1 + math.exp(0.3 * (0.5 - 1 / 6)))
+    assert torch.allclose(found / plain, torch.full_like(plain, ratio))
+
+
+def test_sft_by_hand() -> None:
+    """0 is chosen twice and counts once; 1 is only rejected. Sum of -log pi: 1 + 2. Slopes -1 on each token of 0."""
+    chosen, rejected = t(-1, -2).requires_grad_(), t(-4).requires_grad_()
+    loss = sft([chosen, rejected], torch.tensor([[0, 1], [0, 1]]))
+    assert loss.item() == 3.0
+    grads = torch.autograd.grad(loss, [chosen, rejected], materialize_grads=True)
+    assert [grad.tolist() for grad in grads] == [[-1, -1], [0]]
 
 
 def test_prm_loss_is_binary_cross_entropy_and_leaves_open_labels_out() -> None:

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from fullstep_train import models
-from fullstep_train.config import LoRA, Step, StepMean, Token
+from fullstep_train.config import DPO, SFT, LoRA, Step, StepMean, Token
 from fullstep_train.groups import PAIR_LOST_A_SOLUTION
+from fullstep_train.watch import FALL
 from schemas import InputError
 from tests.fullstep_train.frames import make_tables
 from tests.fullstep_train.runs import run_policy, weights
@@ -28,6 +29,8 @@ CHANGES: dict[str, Any] = {
     "beta": 0.5,
     "weighting": StepMean(gamma=0.5),
 }
+# A learning rate at which the chosen fall with the rejected, while all pairs are won.
+COLLAPSING: dict[str, Any] = {"learning_rate": 3e-2, "epochs": 4, "groups_per_step": 2, "beta": 0.05}
 FEW = make_tables(problems=4)
 LORA_CHANGES = {"rank": 2, "alpha": 8.0, "dropout": 0.5, "targets": ("q_proj",)}
 
@@ -46,7 +49,8 @@ def test_every_option_has_an_effect(tmp_path: Path, plain_run: Path, name: str) 
 def test_every_option_of_lora_and_of_the_weightings_has_an_effect(tmp_path: Path) -> None:
     runs = [run_policy(tmp_path / "lora", tables=FEW, lora=LoRA())]
     runs += [run_policy(tmp_path / name, tables=FEW, lora=LoRA(**{name: value})) for name, value in LORA_CHANGES.items()]
-    weightings = (Step(), Step(gamma=3), StepMean(), StepMean(gamma=3), Token(), Token(gamma=3), Token(tau=0))
+    weightings = [Step(), Step(gamma=3), StepMean(), StepMean(gamma=3), Token(), Token(gamma=3), Token(tau=0)]
+    weightings += [Step(transform="logit"), Step(transform="standardised"), Step(advantages=True)]
     # tau has something to weigh only when the policy has moved: the first step's learning rate is 0 (warm-up).
     runs += [
         run_policy(tmp_path / f"{place}", tables=FEW, epochs=2, weighting=weighting) for place, weighting in enumerate(weightings)
@@ -54,6 +58,50 @@ def test_every_option_of_lora_and_of_the_weightings_has_an_effect(tmp_path: Path
     found = [weights(run) for run in runs]
     for place, one in enumerate(found):
         assert not any(torch.equal(one, other) for other in found[:place])
+
+
+def test_every_objective_has_an_effect(tmp_path: Path, plain_run: Path) -> None:
+    objectives = (DPO(nll_weight=0.5), DPO(length_normalised=True), SFT())
+    found = [weights(plain_run)]
+    found += [weights(run_policy(tmp_path / f"{n}", tables=FEW, objective=made)) for n, made in enumerate(objectives)]
+    for place, one in enumerate(found):
+        assert not any(torch.equal(one, other) for other in found[:place])
+
+
+def test_sft_learns_the_chosen_and_nothing_of_the_rejected(tmp_path: Path) -> None:
+    folder = run_policy(tmp_path / "run", objective=SFT(), epochs=4, groups_per_step=6)
+    curve = json.loads((folder / "training.json").read_text())
+    # Before the first update: minus the mean of the reference's log-probs over the tokens of the chosen.
+    reference = pl.read_parquet(folder / "reference_logprobs.parquet")
+    tables = make_tables(problems=6)
+    chosen = reference.filter(pl.col("solution_id").is_in(tables.pairs["chosen_id"].implode()))["logprobs"].explode()
+    assert curve[0]["loss"] == pytest.approx(-chosen.mean(), rel=1e-5)
+    assert curve[0]["chosen_tokens"] == len(chosen)
+    assert curve[-1]["loss"] < 0.9 * curve[0]["loss"]
+    assert curve[-1]["log_ratio/chosen"] > 0
+    other = tables.step_scores.with_columns(reward=1 - pl.col("reward"))
+    tables = type(tables)(**(vars(tables) | {"step_scores": other}))
+    again = run_policy(tmp_path / "again", tables=tables, objective=SFT(), epochs=4, groups_per_step=6)
+    assert torch.equal(weights(again), weights(folder))
+
+
+def test_nll_weight_holds_the_chosen_up(tmp_path: Path) -> None:
+    """Where DPO alone lets the chosen fall, with the warning, they stay up with the NLL term, and without one."""
+    ends = {}
+    for weight in (0.0, 3.0):
+        folder = run_policy(tmp_path / f"{weight}", objective=DPO(nll_weight=weight), **COLLAPSING)
+        curve = json.loads((folder / "training.json").read_text())
+        warnings = json.loads((folder / "policy.json").read_text())["warnings"]
+        ends[weight] = (curve[-1]["log_ratio/chosen"], warnings)
+    assert ends[0.0][0] < -FALL
+    assert ends[3.0][0] > ends[0.0][0] + FALL
+    assert [len(warnings) for _, warnings in ends.values()] == [1, 0]
+
+
+def test_a_collapse_is_said_once_while_it_happens(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = run_policy(tmp_path, **COLLAPSING)
+    said = [record.message for record in caplog.records if record.name == "fullstep_train.watch"]
+    assert said == json.loads((folder / "policy.json").read_text())["warnings"]
 
 
 def test_options_of_the_machine_do_not_change_the_result(tmp_path: Path, plain_run: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from fullstep_train import models
 from fullstep_train.config import LoRA, PRMTraining
 from fullstep_train.groups import Group
-from fullstep_train.prm import initialise_head, split
+from fullstep_train.prm import classifier, initialise_head, split
 from fullstep_train.tokens import TOO_LONG
 from schemas import TABLES, InputError
 from tests.fullstep_train.frames import Tables, make_tables
@@ -87,7 +87,6 @@ def test_what_the_folder_holds(plain_run: Path, soft_tables: Tables) -> None:
     settings = json.loads((plain_run / "config.json").read_text())
     assert settings["architectures"] == ["LlamaForTokenClassification"]
     assert settings["id2label"] == {"0": "incorrect", "1": "correct"}
-    assert settings["classifier_dropout"] == 0.0
     manifest = json.loads((plain_run / "prm.json").read_text())
     assert manifest["data"]["step_labels"]["rows"] == soft_tables.step_labels.height
     assert manifest["config"]["epochs"] == 1
@@ -157,6 +156,20 @@ def test_head_is_drawn_in_float32_whatever_the_base(tiny: Path, dtype: torch.dty
     assert not model.score.bias.any()
     initialise_head(model, seed=3)
     assert torch.equal(first, model.score.weight)
+
+
+@pytest.mark.parametrize("lora", [None, LoRA()])
+def test_the_classifier_is_trained_without_dropout(tiny: Path, lora: LoRA | None) -> None:
+    """transformers puts a dropout of .1 before the head of a fresh classifier (its config may or may not hold another)."""
+    assert 0.1 in {module.p for module in models.load_token_classifier(tiny, torch.float32).modules() if is_dropout(module)}
+    model = classifier(tiny, PRMTraining(dtype="float32", lora=lora), torch.float32)
+    assert {module.p for module in model.modules() if is_dropout(module)} == {0.0}
+    ids = torch.arange(5, 25, device=model.device)[None]
+    assert torch.equal(model.train()(input_ids=ids).logits, model.eval()(input_ids=ids).logits)
+
+
+def is_dropout(module: torch.nn.Module) -> bool:
+    return isinstance(module, torch.nn.Dropout)
 
 
 def test_defaults_are_valid() -> None:

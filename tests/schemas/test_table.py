@@ -117,6 +117,7 @@ def test_modules_tables_and_exports_carry_one_name():
         "ids",
         "lock",
         "docs",
+        "model_files",
     }
     assert modules == set(TABLES)
 

@@ -20,7 +20,7 @@ from transformers import (
 
 from fullstep_data.config import HFEngine
 from fullstep_data.engines.hf import HFGenerator, HFGeneratorTool, _nucleus
-from fullstep_data.engines.model_files import find_model, model_identity
+from fullstep_data.engines.model_files import model_identity
 from fullstep_data.engines.protocol import Completion, Failure, Request
 from schemas import InputError
 from tests.models import CHATML, tiny_model, tiny_tokenizer
@@ -256,16 +256,6 @@ def test_the_tool_has_the_identity_of_what_it_opens(folder: Path) -> None:
     assert tool.identity({}) == f"hf:{model_identity(folder)}:float32:batch4"
 
 
-def test_a_model_is_known_by_content_and_not_by_place(folder: Path, tmp_path: Path) -> None:
-    copy = shutil.copytree(folder, tmp_path / "copy")
-    (copy / "README.md").write_text("a note")
-    assert model_identity(copy) == model_identity(folder)
-    weights = bytearray((copy / "model.safetensors").read_bytes())
-    weights[-1] ^= 1
-    (copy / "model.safetensors").write_bytes(weights)
-    assert model_identity(copy) != model_identity(folder)
-
-
 # peft 0.21 asks transformers 5.23 for a name that is on its way out
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 def test_an_adapter_is_its_base_with_a_change(folder: Path, engine: HFGenerator, tmp_path: Path) -> None:
@@ -303,12 +293,6 @@ def test_a_model_that_is_not_there_is_one_clear_error(make: Any, message: str, t
             attempt()
         assert str(path) in error.value.where
         assert error.value.next_step
-
-
-def test_a_name_that_neither_folder_nor_hub_knows_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(InputError, match="neither a folder here nor"):
-        find_model("nobody-here/no-such-model")
 
 
 def test_a_damaged_weights_file_is_one_clear_error(folder: Path, tmp_path: Path) -> None:

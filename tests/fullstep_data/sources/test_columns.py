@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from fullstep_data.config import Columns
+from fullstep_data.config import Columns, Preset
 from fullstep_data.sources.columns import Candidate, as_text, candidates
 from fullstep_data.sources.files import Row
 from schemas import InputError
@@ -62,3 +62,23 @@ def test_unknown_splits() -> None:
         read(*records, split="s")
     assert caught.value.count == 3
     assert "'dev' (2 rows)" in caught.value.examples
+
+
+@pytest.mark.parametrize("value", [["4"], {"final": 4}, b"4"])
+@pytest.mark.parametrize("column", ["question", "answer", "reference"])
+def test_values_that_are_no_text_are_refused(column: str, value: object) -> None:
+    record = {"question": "What is 2 + 2?", "answer": 4, "reference": "2 + 2 = 4"}
+    with pytest.raises(InputError, match=f"the column '{column}' holds values that are neither text nor numbers") as caught:
+        read(record, record | {column: value}, reference_solution="reference")
+    assert caught.value.count == 1
+    assert str(caught.value.examples[0]).startswith("row 2: ")
+
+
+def test_a_preset_takes_lists_only_where_the_data_set_has_them() -> None:
+    def preset(name: Preset, record: dict[str, object]) -> list[Candidate]:
+        return candidates([Row(1, record)], Columns(), name, name="a", where="a")
+
+    (aqua,) = preset("aqua", {"question": "Which?", "options": ["A)1", "B)2"], "correct": "A"})
+    assert aqua.question == "Which?\nA)1\nB)2"
+    with pytest.raises(InputError, match="the column 'answer' holds values that are neither"):
+        preset("gsm8k", {"question": "How many?", "answer": ["#### 4"]})

@@ -58,12 +58,20 @@ def test_the_name_for_tables_has_no_folders(folder: Path) -> None:
     assert shown_name(str(folder / "a.jsonl")) == "a.jsonl"
 
 
+def test_home_is_known_as_in_every_other_path_of_a_recipe(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "a.jsonl").write_text(json.dumps(RECORDS[0]))
+    monkeypatch.setenv("HOME", str(folder))
+    assert read_file("~/a.jsonl") == [Row(1, RECORDS[0])]
+    assert content_hash("~/a.jsonl") == content_hash("a.jsonl")
+
+
 def test_missing_file(folder: Path) -> None:
     assert "no such file" in refused("no.jsonl").what
     assert str(folder) in refused("no.jsonl").next_step
     assert "folder" in refused(str(folder)).what
     assert "builtin:sums.jsonl" in refused("builtin:sum.jsonl").next_step
     assert "no such file" in refused("builtin:../config.py").what
+    assert "no such file" in refused("x" * 300 + ".jsonl").what
     with pytest.raises(InputError):
         content_hash("no.jsonl")
 

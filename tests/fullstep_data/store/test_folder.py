@@ -186,3 +186,37 @@ def test_missing_rejects_point_at_the_part_to_delete(dataset: Version) -> None:
     part_file.unlink()
     assert build(folder).number == 1
     assert rejects.exists()
+
+
+def test_a_path_that_can_be_no_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    impossible = ("/proc/nothing/here", str(tmp_path / "file" / "x"), str(tmp_path / ("x" * 300)), str(tmp_path / "loop" / "x"))
+    for path in impossible:
+        with pytest.raises(InputError, match="no such folder") as caught:
+            Store.create(Path(path))
+        assert caught.value.where.startswith(path)
+        assert caught.value.next_step
+        with pytest.raises(InputError, match="no such folder"):
+            open_version(path)
+
+
+def test_a_damaged_tag_is_named(dataset: Version) -> None:
+    store = Store.open(dataset.path)
+    store.tag("v1", 1)
+    (dataset.path / "tags" / "v1").write_bytes(b"\xffone")
+    with pytest.raises(InputError, match="file of a tag is damaged") as caught:
+        store.version("v1")
+    assert caught.value.where == str(dataset.path / "tags" / "v1")
+
+
+def test_a_damaged_manifest_is_made_anew_once_it_is_deleted(dataset: Version) -> None:
+    path = Store.open(dataset.path).manifest_path(1)
+    content_before = path.read_bytes()
+    path.write_bytes(content_before.replace(b'"number": 1', b'"number": 2'))
+    with pytest.raises(InputError, match="manifest of a version is damaged") as caught:
+        build(dataset.path)
+    assert "delete the file" in caught.value.next_step
+    path.unlink()
+    build(dataset.path)
+    assert path.read_bytes() == content_before

@@ -1,7 +1,10 @@
 """The log of a dataset."""
 
+import pytest
+
 from fullstep_data.store import Store, Version
 from fullstep_data.store.history import history
+from schemas import InputError
 from tests.fullstep_data.small_chain import Recipe, build
 
 
@@ -30,3 +33,12 @@ def test_a_lost_run_record_costs_only_the_time(dataset: Version) -> None:
     (entry,) = history(Store.open(dataset.path))
     assert (entry.created, entry.run) == (None, None)
     assert entry.tables["problems"].rows == 10
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff", b'{"created": '])
+def test_a_damaged_run_record_is_named(dataset: Version, content: bytes) -> None:
+    path = dataset.path / "runs" / "000001.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="record of a run is damaged") as caught:
+        list(history(Store.open(dataset.path)))
+    assert caught.value.where == str(path)

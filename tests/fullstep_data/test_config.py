@@ -1,0 +1,58 @@
+"""The data half of a recipe: what is refused, and what may not be changed once it is read."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from fullstep_data.config import DataRecipe
+
+SMALL: dict[str, Any] = {
+    "name": "small",
+    "model": "m",
+    "problems": {"source": {"kind": "file", "path": "a.jsonl"}},
+    "samples": {"engine": {"kind": "scripted"}, "samples": 4},
+}
+
+
+def recipe(**changed: Any) -> DataRecipe:
+    return DataRecipe.model_validate(SMALL | changed)
+
+
+def test_the_defaults_are_the_papers() -> None:
+    read = DataRecipe.model_validate(SMALL | {"samples": {"engine": {"kind": "scripted"}}})
+    assert (read.samples.samples, read.pairs.top, read.pairs.score, read.step_labels.source) == (32, 4, "mean", "outcome")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -1.0])
+def test_a_number_is_finite_and_not_negative(number: float) -> None:
+    for samples in ({"temperature": number}, {"top_p": number}):
+        with pytest.raises(ValidationError):
+            recipe(samples=SMALL["samples"] | samples)
+    with pytest.raises(ValidationError):
+        recipe(solutions={"timeout_seconds": number})
+
+
+def test_more_pairs_than_samples_are_refused_unless_the_solutions_are_given() -> None:
+    with pytest.raises(ValidationError, match=r"pairs\.top = 5 is larger than samples\.samples = 4"):
+        recipe(pairs={"top": 5})
+    given = recipe(pairs={"top": 5}, samples={"engine": {"kind": "given", "path": "s.jsonl"}, "samples": 4})
+    assert given.pairs.top == 5
+
+
+@pytest.mark.parametrize("steps", [{"splitter": "regex"}, {"pattern": "Step"}, {"splitter": "newline", "pattern": "x"}])
+def test_splitter_regex_and_pattern_go_together(steps: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="splitter regex and pattern go together"):
+        recipe(steps=steps)
+    assert recipe(steps={"splitter": "regex", "pattern": "x"}).steps.pattern == "x"
+
+
+def test_a_recipe_that_was_read_does_not_change() -> None:
+    read = recipe()
+    with pytest.raises(ValidationError, match="frozen"):
+        read.samples.samples = 8  # type: ignore[misc]  # that it is refused is the point
+
+
+def test_a_broken_pattern_is_refused_before_anything_is_sampled() -> None:
+    with pytest.raises(ValidationError, match="pattern is not a regular expression"):
+        recipe(steps={"splitter": "regex", "pattern": "("})
