@@ -15,7 +15,7 @@ import mmap
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -123,6 +123,8 @@ def _answer(connection: duckdb.DuckDBPyConnection, text: str) -> pl.DataFrame:
     with ThreadPoolExecutor(max_workers=1) as pool:
         answer = pool.submit(lambda: _frame(connection.sql(text).to_arrow_table()))
         try:
+            while not answer.done():  # in short waits: one long wait is not woken by the signal
+                wait((answer,), timeout=0.2)
             return answer.result()
         except KeyboardInterrupt:
             connection.interrupt()
