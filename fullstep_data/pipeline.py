@@ -120,20 +120,26 @@ PIPELINE: tuple[Stage, ...] = (
     ),
 )
 
-TRAINING: tuple[Stage, ...] = (
-    Stage(
-        name="predictions_before",
+
+def _predictions_of(model: str) -> Stage:
+    """Greedy answers of the model `before` or `after` the training; both go into the table `predictions`."""
+    return Stage(
+        name=f"predictions_{model}",
         writes="predictions",
         run=predictions,
         reads=(Read("problems", TEST),),
         config=_as_sampled,
         key_config=predictions_key,
-        split=lambda config: iter([{"model": "before"}]),
-        tools=("generator_before", "grader"),
+        split=lambda config: iter([{"model": model}]),
+        tools=(f"generator_{model}", "grader"),
         revision=1,
         parts_by="part",
         accounts=(Accounts("problems", ("problem_id",), TEST),),
-    ),
+    )
+
+
+TRAINING: tuple[Stage, ...] = (
+    _predictions_of("before"),
     Stage(
         name="policy",
         run=policy,
@@ -144,17 +150,5 @@ TRAINING: tuple[Stage, ...] = (
         parts_by="all",
         makes="model",
     ),
-    Stage(
-        name="predictions_after",
-        writes="predictions",
-        run=predictions,
-        reads=(Read("problems", TEST),),
-        config=_as_sampled,
-        key_config=predictions_key,
-        split=lambda config: iter([{"model": "after"}]),
-        tools=("generator_after", "grader"),
-        revision=1,
-        parts_by="part",
-        accounts=(Accounts("problems", ("problem_id",), TEST),),
-    ),
+    _predictions_of("after"),
 )

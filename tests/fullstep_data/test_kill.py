@@ -1,48 +1,29 @@
 """kill -9 at any moment of a build: the end is the same to the byte, and no finished part is made twice."""
 
-import multiprocessing
 import random
 import time
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from tests.fullstep_data.small_chain import STAGES, Recipe, build, calls
-from tests.kill import attempts, content, finished
+from tests.kill import Forked, attempts, content, finished
 
 KILLS = 30
 RECIPE = Recipe(problems=8, problems_per_part=4, samples=4, per_part=2)
 
 
-class Forked:
-    """A build in a process of its own, forked from a server that has the imports done: 30 starts of Python would take longer."""
-
-    def __init__(self, folder: Path, log: Path) -> None:
-        self._process: BaseProcess = _SERVER.Process(target=_build, args=(folder, log))
-        self._process.start()
-        self.pid = self._process.pid or 0
-        self.kill = self._process.kill
-
-    def poll(self) -> int | None:
-        return self._process.exitcode
-
-    def wait(self) -> int:
-        self._process.join()
-        return self._process.exitcode or 0
+def _start(folder: Path, log: Path) -> Forked:
+    return Forked(_build, folder, log)
 
 
 def _build(folder: Path, log: Path) -> None:
     build(folder, RECIPE.model_copy(update={"log": str(log)}))
 
 
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["tests.fullstep_data.small_chain"])
-
-
 def _undisturbed(folder: Path, log: Path) -> float:
     """Build without a kill; the seconds it took."""
-    Forked(folder / "warm-up", folder / "warm-up.log").wait()
+    _start(folder / "warm-up", folder / "warm-up.log").wait()
     started = time.monotonic()
-    assert Forked(folder / "whole", log).wait() == 0
+    assert _start(folder / "whole", log).wait() == 0
     return time.monotonic() - started
 
 
@@ -71,7 +52,7 @@ def test_a_build_killed_at_thirty_moments_ends_byte_identical_and_makes_no_part_
     (tmp_path / "killed").mkdir()
     kills, noted, states = 0, 0, set[frozenset[str]]()
 
-    for attempt in attempts(lambda folder: Forked(folder, log), tmp_path / "killed", moments):
+    for attempt in attempts(lambda folder: _start(folder, log), tmp_path / "killed", moments):
         new_calls = calls(log)[noted:]
         noted += len(new_calls)
         again = {file_of_call[call] for call in new_calls} & attempt.before
