@@ -75,4 +75,4 @@ def test_ctrl_c_ends_a_query_that_would_take_hours(built: Path):
         output, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert output == ""
-    assert errors.startswith("interrupted")
+    assert errors.startswith("\ninterrupted\n")

@@ -1,8 +1,8 @@
 """kill -9 at thirty random moments of `fs-data build tiny` and of `fs-train run tiny`: the end is the same to the byte."""
 
+import contextlib
 import importlib
 import random
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +19,7 @@ def _run(module: str, arguments: tuple[str, ...]) -> None:
     import torch
 
     torch.set_num_threads(1)
-    with Path("/dev/null").open("w") as nowhere:
-        sys.stdout = sys.stderr = nowhere
+    with Path("/dev/null").open("w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
         importlib.import_module(module).main(list(arguments))
 
 
