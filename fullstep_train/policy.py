@@ -42,13 +42,11 @@ def train_policy(
     folder: Path,
     tick: Tick = no_tick,
 ) -> None:
-    """Leave a policy in `folder`; called again on the folder of a killed try it goes on, and on a finished one it does
-    nothing.
+    """Leave a policy in `folder`; on the folder of a killed try it goes on, and on a finished one it does nothing.
 
-    The frames keep the contracts of their tables; base: a name for `models.resolve`. The folder then holds a plain
-    model (LoRA merged) with its tokenizer, policy.json (manifest; `warnings`), training.json (curve),
-    reference_logprobs.parquet, rejects.parquet. InputError: no pairs, or none left; pairs without scores; a reward or
-    the loss is not a number; the folder is another run's.
+    The frames keep the contracts of their tables; base: a name for `models.resolve`. The folder then holds a plain model (LoRA
+    merged) with its tokenizer, policy.json (manifest; `warnings`), training.json, reference_logprobs.parquet, rejects.parquet.
+    InputError: no pairs, or none left; pairs without scores; a reward or the loss is not a number; the folder is another run's.
     """
     source = models.resolve(base)
     data = data_record(pairs=pairs, solutions=solutions, steps=steps, step_scores=step_scores)
