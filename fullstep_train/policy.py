@@ -6,7 +6,8 @@ The reference is the base model itself; its log-probs are a table, computed once
 is forwarded once per pass, its problem's prompt once per group.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from fullstep_train.losses import log_ratios, preference_figures, sft, stepwise_
 from fullstep_train.progress import Tick, no_tick
 from fullstep_train.reference import reference_logprobs
 from fullstep_train.run_folder import RunFolder, data_record, versions
-from fullstep_train.trainer import GroupLoss, GroupTrainer, Schedule, Sums
+from fullstep_train.trainer import GroupLosses, GroupTrainer, Schedule, Sums
 from fullstep_train.watch import CollapseWarning, collapse, watched
 from schemas import InputError
 from schemas.ids import content_id
@@ -66,16 +67,18 @@ def train_policy(
     order = passes(groups, config.epochs, config.seed)
     total = len(groups) + TRAINING_COST * len(order)
     runs = probe(model, config.max_group_tokens, dtype)
-    reference = reference_logprobs(
-        model, groups, runs, identity, folder / "reference_logprobs.parquet", _part_of(tick, 0, 1, total)
-    )
+    with run.first_process_first():
+        reference = reference_logprobs(
+            model, groups, runs, identity, folder / "reference_logprobs.parquet", _part_of(tick, 0, 1, total)
+        )
     if config.lora is not None:
         model = with_lora(model, config.lora, config.seed)
     trainer = GroupTrainer(
         model,
         groups,
         order,
-        _loss(runs, reference, config),
+        _losses(runs, reference, config),
+        runs,
         *_measure(config),
         config,
         Schedule("constant_with_warmup", config.warmup_steps, config.learning_rate),
@@ -134,23 +137,28 @@ def _measure(config: PolicyTraining) -> tuple[Callable[[Group], int], str]:
             return lambda group: group.chosen_tokens, "chosen_tokens"
 
 
-def _loss(runs: Runs, reference: dict[str, Tensor], config: PolicyTraining) -> GroupLoss:
-    def group_loss(model: Any, group: Group) -> tuple[Tensor, Sums]:
-        logps = runs.logprobs(model, [solution.tokens for solution in group.solutions])
-        place = logps[0].device
-        before = [reference[solution.solution_id].to(place) for solution in group.solutions]
-        steps = [torch.from_numpy(solution.tokens.step_of_token).to(place) for solution in group.solutions]
-        pairs = torch.from_numpy(group.pairs).to(place)
-        match config.objective:
-            case DPO() as dpo:
-                rewards = [torch.from_numpy(solution.values).to(place, logps[0].dtype) for solution in group.solutions]
-                loss, figures = stepwise_dpo(logps, before, steps, rewards, pairs, config.beta, config.weighting, dpo)
-                own: Sums = {}
-            case SFT():
-                loss = sft(logps, pairs)
-                figures = preference_figures(logps, config.beta * log_ratios(logps, before, per_token=False), pairs)
-                own = {"loss": (float(loss.detach()), float(group.chosen_tokens))}
-        sums = {name: (value, float(len(pairs))) for name, value in figures.items()}
-        return loss, sums | own | watched(loss, logps, before, steps, pairs)
+def _losses(runs: Runs, reference: dict[str, Tensor], config: PolicyTraining) -> GroupLosses:
+    def group_losses(model: Any, groups: Sequence[Group]) -> list[tuple[Tensor, Sums]]:
+        found = iter(runs.logprobs(model, [solution.tokens for group in groups for solution in group.solutions]))
+        return [_loss(group, list(islice(found, len(group.solutions))), reference, config) for group in groups]
 
-    return group_loss
+    return group_losses
+
+
+def _loss(group: Group, logps: list[Tensor], reference: dict[str, Tensor], config: PolicyTraining) -> tuple[Tensor, Sums]:
+    """Loss of a group, as a sum, and what is logged of it. logps: S tensors [T]."""
+    place = logps[0].device
+    before = [reference[solution.solution_id].to(place) for solution in group.solutions]
+    steps = [torch.from_numpy(solution.tokens.step_of_token).to(place) for solution in group.solutions]
+    pairs = torch.from_numpy(group.pairs).to(place)
+    match config.objective:
+        case DPO() as dpo:
+            rewards = [torch.from_numpy(solution.values).to(place, logps[0].dtype) for solution in group.solutions]
+            loss, figures = stepwise_dpo(logps, before, steps, rewards, pairs, config.beta, config.weighting, dpo)
+            own: Sums = {}
+        case SFT():
+            loss = sft(logps, pairs)
+            figures = preference_figures(logps, config.beta * log_ratios(logps, before, per_token=False), pairs)
+            own = {"loss": (float(loss.detach()), float(group.chosen_tokens))}
+    sums = {name: (value, float(len(pairs))) for name, value in figures.items()}
+    return loss, sums | own | watched(loss, logps, before, steps, pairs)

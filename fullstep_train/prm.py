@@ -7,6 +7,8 @@ The loss is the cross-entropy at the LAST token of each step (targets may be sof
 Problems, not solutions, are split into training and validation.
 """
 
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,8 @@ def train_prm(
         model = with_lora(model, config.lora, config.seed, trained_whole=(head_name(model),))
     trainer = _trainer(model, training, config, runs, run, tick)
     trainer.train_on()
+    if not run.first_process:
+        return
     rewards = step_rewards(trainer.model, validation, runs)
     labels = step_values(step_labels.with_columns(pl.col("label").cast(pl.Float64)), "label")
     write_json(folder / "metrics.json", _metrics(training, validation, labels, rewards))
@@ -157,18 +161,23 @@ def classifier(source: Path | str, config: PRMTraining, dtype: torch.dtype) -> A
 
 
 def _trainer(model: Any, training: list[Group], config: PRMTraining, runs: Runs, run: RunFolder, tick: Tick) -> GroupTrainer:
-    def group_loss(model: Any, group: Group) -> tuple[Tensor, Sums]:
-        logits = runs.step_logits(model, [solution.tokens for solution in group.solutions])
-        targets = torch.from_numpy(np.concatenate([solution.values for solution in group.solutions]))
-        loss = soft_cross_entropy(torch.cat(logits), targets.to(logits[0].device))
-        return loss, {"loss": (float(loss.detach()), group.labelled_steps)}
+    def group_losses(model: Any, groups: Sequence[Group]) -> list[tuple[Tensor, Sums]]:
+        found = iter(runs.step_logits(model, [solution.tokens for group in groups for solution in group.solutions]))
+        return [_loss(group, list(islice(found, len(group.solutions)))) for group in groups]
 
     order = passes(training, config.epochs, config.seed)
     steps = -(-len(order) // config.groups_per_step)
     schedule = Schedule("linear", round(config.warmup_share * steps), config.learning_rate)
     return GroupTrainer(
-        model, training, order, group_loss, lambda group: group.labelled_steps, "steps", config, schedule, run, tick
+        model, training, order, group_losses, runs, lambda group: group.labelled_steps, "steps", config, schedule, run, tick
     )
+
+
+def _loss(group: Group, logits: list[Tensor]) -> tuple[Tensor, Sums]:
+    """Cross-entropy summed over the group's labelled steps. logits: S tensors [K, 2]."""
+    targets = torch.from_numpy(np.concatenate([solution.values for solution in group.solutions]))
+    loss = soft_cross_entropy(torch.cat(logits), targets.to(logits[0].device))
+    return loss, {"loss": (float(loss.detach()), group.labelled_steps)}
 
 
 def _metrics(

@@ -6,18 +6,21 @@
     run.finish(model, tokenizer, manifest) # weights, config, tokenizer, then `prm.json`, then the checkpoints go
 
 `key` is a hash of all that decides the result. A folder with another run's key is refused, not overwritten. Nothing in
-the folder depends on time, machine or place: two runs leave the same bytes.
+the folder depends on time, machine or place: two runs leave the same bytes. Of the processes of a distributed training only the
+first one writes.
 """
 
 import importlib.metadata
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from accelerate import PartialState
 
 from fullstep_train.adapters import merged
 from fullstep_train.progress import quiet
@@ -55,6 +58,15 @@ class RunFolder:
     def manifest(self) -> Path:
         return self.folder / f"{self.kind}.json"
 
+    @property
+    def first_process(self) -> bool:
+        """Whether this process is the one that writes: the first of a distributed training, or the only one."""
+        return PartialState().is_main_process
+
+    def first_process_first(self) -> AbstractContextManager[None]:
+        """The first process goes through the block, then the others, which find what it has written."""
+        return PartialState().main_process_first()
+
     def finished(self) -> bool:
         """Whether this run's model is complete. InputError: the folder holds another run's model or checkpoints."""
         for file in (self.manifest, *(self.checkpoints / "run.json" for _ in self.checkpoints.glob("checkpoint-*"))):
@@ -71,8 +83,10 @@ class RunFolder:
 
     def begin(self) -> None:
         """Make the folder, when all input has been found good."""
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
-        write_json(self.checkpoints / "run.json", {"run": self.key})
+        if self.first_process:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            write_json(self.checkpoints / "run.json", {"run": self.key})
+        PartialState().wait_for_everyone()
 
     def last_checkpoint(self) -> Path | None:
         """The latest checkpoint, None where there is none."""
@@ -88,6 +102,8 @@ class RunFolder:
         manifest: Mapping[str, Any],
     ) -> None:
         """Write the merged model, its tokenizer, the training curve, what was dropped, and last the manifest."""
+        if not self.first_process:
+            return
         plain = merged(model)
         plain.__dict__.pop("forward", None)  # that of forward.answer_logprobs
         plain.config.use_cache = True

@@ -1,27 +1,37 @@
 """The loop: a transformers Trainer whose items are problem groups, and whose checkpoints resume to the bit.
 
-    trainer = GroupTrainer(model, groups, order, group_loss, weight, "pairs", config, schedule, run, tick)
+    trainer = GroupTrainer(model, groups, order, group_losses, runs, weight, "pairs", config, schedule, run, tick)
     trainer.train_on()
     trainer.curve                          # one row of figures per optimiser step
 
-`group_loss(model, group)` gives a sum over the group's pairs (policy) or labelled steps (PRM), and named sums to be
-logged, each with what it is a mean over; `weight(group)` says how many pairs or steps those are. An optimiser step
-takes the mean over all of its groups: the sum of the losses over the sum of the weights, however the groups are cut
-into micro-batches. The order of the groups is given, so no sampler's random state is in play.
+`group_losses(model, groups)` runs groups in one pass and gives for each a sum over its pairs (policy) or labelled steps
+(PRM), and named sums to be logged, each with what it is a mean over; `weight(group)` says how many pairs or steps those
+are. An optimiser step takes the mean over all of its groups: the sum of the losses over the sum of the weights, however
+the groups are cut into micro-batches (`batches`) and divided over processes. The order of the groups is given, so no
+sampler's random state is in play.
+
+Of several processes each goes through its share of every optimiser step; the gradients are added up once, at its end. The
+first process alone writes. Processes that have gone through their share run on without weight until all have, so that
+models which gather their weights in every pass (FSDP) stay in step.
 """
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, Dataset
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
+from fullstep_train.batches import micro_batches, shares
 from fullstep_train.config import Training
+from fullstep_train.forward import Runs
 from fullstep_train.groups import Group
 from fullstep_train.progress import Tick, quiet
 from fullstep_train.run_folder import RunFolder
@@ -29,7 +39,7 @@ from schemas import InputError
 
 Sums = dict[str, tuple[float, float]]
 """What is logged of a group, by name: a sum, and the number that it is divided by; both are added up over groups."""
-GroupLoss = Callable[[Any, Group], tuple[Tensor, Sums]]
+GroupLosses = Callable[[Any, Sequence[Group]], list[tuple[Tensor, Sums]]]
 
 
 @dataclass(frozen=True)
@@ -42,14 +52,18 @@ class Schedule:
 
 
 class GroupTrainer(Trainer):
-    """One item = one group; see the module. groups_done counts from the start of the run, resumed or not."""
+    """One item = the groups of one optimiser step; see the module.
+
+    groups_done counts from the start of the run, resumed or not.
+    """
 
     def __init__(
         self,
         model: Any,
         groups: Sequence[Group],
         order: Sequence[int],
-        group_loss: GroupLoss,
+        group_losses: GroupLosses,
+        runs: Runs,
         weight: Callable[[Group], int],
         unit: str,
         config: Training,
@@ -57,33 +71,29 @@ class GroupTrainer(Trainer):
         run: RunFolder,
         tick: Tick,
     ):
-        self.groups, self.order, self.group_loss, self.weight, self.run, self.tick = (
-            groups,
-            order,
-            group_loss,
-            weight,
-            run,
-            tick,
-        )
-        self.unit = unit
+        self.groups, self.group_losses, self.weight, self.unit = groups, group_losses, weight, unit
+        self.runs, self.pack_tokens, self.run, self.tick = runs, config.pack_tokens, run, tick
+        self.groups_in_all = len(order)
+        steps = [tuple(order[start : start + config.groups_per_step]) for start in range(0, len(order), config.groups_per_step)]
         self.groups_done = 0
         self.sums: dict[str, tuple[float, float]] = {}
         self.units = 0
         super().__init__(
             model=model,
             args=_arguments(config, schedule, run.checkpoints),
-            train_dataset=_Places(order),
-            data_collator=_places,
+            train_dataset=_Steps(steps),
         )
-        self.loss_is_scaled_for_ga = True
         self.pop_callback(PrinterCallback)
 
     def train_on(self) -> None:
         """Train to the end, from the last checkpoint where there is one."""
-        shutil.rmtree(self._get_output_dir(None), ignore_errors=True)
+        if self.run.first_process:
+            shutil.rmtree(self._get_output_dir(None), ignore_errors=True)
+        self.accelerator.wait_for_everyone()
         last = self.run.last_checkpoint()
         if last is not None:
-            self.groups_done = int(last.name.rpartition("-")[2]) * self.args.gradient_accumulation_steps
+            steps = self.train_dataset[: int(last.name.rpartition("-")[2])]  # type: ignore[index]  # ours, see _Steps
+            self.groups_done = sum(map(len, steps))
         with quiet():
             self.train(resume_from_checkpoint=str(last) if last else None)
 
@@ -92,37 +102,59 @@ class GroupTrainer(Trainer):
         """One row of figures per optimiser step, those before a resume too."""
         return [row for row in self.state.log_history if "loss" in row]
 
-    def compute_loss(
-        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Tensor | int | None = None
-    ) -> Any:
-        """This micro-batch's share of the optimiser step's loss: sum over its groups / weight of all the step's
-        groups.
-        """
-        assert num_items_in_batch is not None
-        total: Tensor | None = None
-        for place in inputs["places"].tolist():
-            group = self.groups[place]
-            loss, sums = self.group_loss(model, group)
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """The same steps in every process: `training_step` takes this process's share of them."""
+        # A generator of its own: the loader draws a seed, which must not move the state that dropout uses.
+        return DataLoader(self.train_dataset, batch_size=1, collate_fn=_only, generator=torch.Generator())  # type: ignore[arg-type]  # annotated as datasets' Dataset too
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """Forward and backward over this process's share of an optimiser step. The loss is the mean over the whole step."""
+        model.train()
+        groups = [self.groups[place] for place in inputs]
+        weight, before = sum(map(self.weight, groups)), self.groups_done
+        each = [micro_batches(share, self.runs, self.pack_tokens) for share in shares(groups, self.args.world_size)]
+        mine = each[self.args.process_index]
+        total = torch.zeros((), device=self.args.device)
+        with _gradients_added_up(model) as mean_over:
+            for number in range(max(map(len, each))):
+                idle = number >= len(mine)
+                batch = groups[:1] if idle else mine[number]
+                loss = self._batch_loss(model, batch, idle) / weight
+                self.accelerator.backward(loss * mean_over)
+                total += loss.detach()
+                if not idle:
+                    self.groups_done += len(batch)
+                    self.tick(self.groups_done, self.groups_in_all)
+        self._add_up_sums()
+        self.groups_done = before + len(groups)
+        return total
+
+    def _batch_loss(self, model: Any, batch: Sequence[Group], idle: bool) -> Tensor:
+        """Sum of the groups' losses; what is logged of them is kept. idle: 0, by a pass all the same."""
+        found = self.group_losses(model, batch)
+        if idle:
+            return torch.stack([loss for loss, _ in found]).sum() * 0
+        for group, (loss, sums) in zip(batch, found, strict=True):
             if not torch.isfinite(loss):
                 raise _not_finite(group, self.state.global_step)
-            for name, (value, over) in sums.items():
-                before, before_over = self.sums.get(name, (0.0, 0.0))
-                self.sums[name] = (before + value, before_over + over)
-            self.units += self.weight(group)
-            total = loss if total is None else total + loss
-            self.groups_done += 1
-            self.tick(self.groups_done, len(self.order))
-        assert total is not None
-        # DDP takes the mean of the processes' gradients, and the weights were summed over the processes.
-        return total * (self.accelerator.num_processes / num_items_in_batch)
+            self._keep(sums, self.weight(group))
+        return torch.stack([loss for loss, _ in found]).sum()
 
-    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
-        places = [place for batch in batch_samples for place in batch["places"].tolist()]
-        weight = torch.tensor(float(sum(self.weight(self.groups[place]) for place in places)), device=device)
-        if self.args.world_size > 1:
-            weight = self.accelerator.reduce(weight)
-        assert isinstance(weight, Tensor)
-        return weight
+    def _keep(self, sums: Sums, units: int) -> None:
+        for name, (value, over) in sums.items():
+            before, before_over = self.sums.get(name, (0.0, 0.0))
+            self.sums[name] = (before + value, before_over + over)
+        self.units += units
+
+    def _add_up_sums(self) -> None:
+        """What is logged, over all processes."""
+        if self.args.world_size == 1:
+            return
+        found: list[Any] = [None] * self.args.world_size
+        distributed.all_gather_object(found, (self.sums, self.units))
+        self.sums, self.units = {}, 0
+        for sums, units in found:
+            self._keep(sums, units)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add to the Trainer's own numbers the means of what `group_loss` gave since the last optimiser step."""
@@ -139,7 +171,12 @@ class GroupTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
-        partial, name = Path(self._get_output_dir(trial)), f"checkpoint-{self.state.global_step}"
+        self.accelerator.wait_for_everyone()
+        if self.run.first_process:
+            self._move_into_place(Path(self._get_output_dir(trial)), f"checkpoint-{self.state.global_step}")
+        self.accelerator.wait_for_everyone()
+
+    def _move_into_place(self, partial: Path, name: str) -> None:
         for file in (partial / name).rglob("*"):
             if file.is_file():
                 with file.open("rb") as written:
@@ -150,30 +187,48 @@ class GroupTrainer(Trainer):
             shutil.rmtree(checkpoint)
 
 
-class _Places(torch.utils.data.Dataset[int]):
-    """The places of the groups, in the order of work."""
+class _Steps(Dataset[Any]):
+    """The places of the groups of each optimiser step, in the order of work."""
 
-    def __init__(self, order: Sequence[int]):
-        self.order = order
+    def __init__(self, steps: Sequence[tuple[int, ...]]):
+        self.steps = steps
 
     def __len__(self) -> int:
-        return len(self.order)
+        return len(self.steps)
 
-    def __getitem__(self, index: int) -> int:
-        return self.order[index]
+    def __getitem__(self, index: Any) -> Any:
+        return self.steps[index]
 
 
-def _places(places: list[int]) -> dict[str, Tensor]:
-    """A micro-batch: the places of its groups."""
-    return {"places": torch.tensor(places)}
+def _only(steps: list[tuple[int, ...]]) -> tuple[int, ...]:
+    """A loader's batch: one optimiser step."""
+    return steps[0]
+
+
+@contextmanager
+def _gradients_added_up(model: Any) -> Iterator[int]:
+    """Over the backward passes inside: gradients add up over them and over processes. Gives what a loss is multiplied by.
+
+    DDP would average the gradients of every pass, and cannot recompute a pass within a backward pass: it is left out
+    until the end, and the gradients are added up once. Other wrappers take the mean over the processes.
+    """
+    if not isinstance(model, DistributedDataParallel):
+        yield distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+        return
+    with model.no_sync():
+        yield 1
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            distributed.all_reduce(parameter.grad)
 
 
 def _arguments(config: Training, schedule: Schedule, checkpoints: Path) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(checkpoints),
         num_train_epochs=1,  # the order of work holds all the passes
-        per_device_train_batch_size=1,
-        gradient_accumulation_steps=config.groups_per_step,
+        per_device_train_batch_size=1,  # one item is the groups of an optimiser step
         learning_rate=schedule.rate,
         lr_scheduler_type=schedule.kind,
         warmup_steps=schedule.warmup,

@@ -1,8 +1,9 @@
 """What the training tests share: run both kinds of training on small tables, look at the folder, stop and kill.
 
-python -m tests.fullstep_train.runs policy FOLDER    # train undisturbed, for tests that kill it
+python -m tests.fullstep_train.runs policy FOLDER '{"lora": {"rank": 2}}'    # train undisturbed, for tests that kill it
 """
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from fullstep_train.config import LoRA, PolicyTraining, PRMTraining
+from fullstep_train.config import PolicyTraining, PRMTraining
 from fullstep_train.policy import train_policy
 from fullstep_train.prm import train_prm
 from fullstep_train.progress import Tick, no_tick
@@ -60,11 +61,11 @@ def stop_at(done_at: int) -> Tick:
 
 
 if __name__ == "__main__":
-    kind, place = sys.argv[1:]
+    kind, place, settings = sys.argv[1:]
     torch.set_num_threads(1)
 
     def say(done: int, total: int) -> None:
         print(done, flush=True)
 
-    RUNS[kind](Path(place), say, lora=LoRA(rank=2, dropout=0.1), save_every=1)
+    RUNS[kind](Path(place), say, **json.loads(settings))
     os._exit(0)

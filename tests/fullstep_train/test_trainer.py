@@ -16,7 +16,7 @@ from fullstep_train.config import LoRA, Step
 from fullstep_train.forward import Runs, answer_logprobs
 from fullstep_train.groups import preference_groups
 from tests.fullstep_train.frames import make_tables
-from tests.fullstep_train.runs import RUNS, contents, run_policy, stop_at
+from tests.fullstep_train.runs import RUNS, contents, run_policy, stop_at, weights
 
 FEW = make_tables(problems=4)
 WITH_DROPOUT = LoRA(rank=2, dropout=0.1)  # so that the random state matters
@@ -69,20 +69,40 @@ def test_mean_over_pairs_whatever_the_sizes_of_the_groups(tmp_path: Path, tiny: 
 
 
 def test_ticks_count_up_to_the_whole(tmp_path: Path) -> None:
-    """4 reference groups, then 4 training groups of the cost of 3: 16 units."""
-    seen: list[tuple[int, int]] = []
-    run_policy(tmp_path, lambda done, total: seen.append((done, total)), tables=FEW)
-    assert {total for _, total in seen} == {16}
-    assert [done for done, _ in seen] == [1, 2, 3, 4, 4, 7, 10, 13, 16]
+    """4 reference groups, then 4 training groups of the cost of 3, one or two at a time: 16 units."""
+    for pack_tokens, training in ((1, [7, 10, 13, 16]), (1024, [10, 16])):
+        seen: list[tuple[int, int]] = []
+        run_policy(tmp_path / str(pack_tokens), lambda *now: seen.append(now), tables=FEW, pack_tokens=pack_tokens)  # noqa: B023  # called at once
+        assert {total for _, total in seen} == {16}
+        assert [done for done, _ in seen] == [1, 2, 3, 4, 4, *training]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["prm", "policy"])
+def test_two_processes_train_as_one(tmp_path: Path, kind: str, model_cache: Path) -> None:
+    """By gloo on the CPU; 5 training problems in steps of 4 and 1, so one process has nothing to do in the last step."""
+    settings = {"groups_per_step": 4, "save_every": 1, "epochs": 1.25}
+    alone = RUNS[kind](tmp_path / "alone", **settings)
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+    command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    command += ["-m", "tests.fullstep_train.runs", kind, str(tmp_path / "both"), json.dumps(settings)]
+    subprocess.run(command, check=True, capture_output=True, timeout=400)
+    one, two = (json.loads((folder / "training.json").read_text()) for folder in (alone, tmp_path / "both"))
+    assert len(one) == len(two) == 2
+    for row, other in zip(one, two, strict=True):
+        assert other == pytest.approx(row, rel=1e-4, abs=1e-6)
+    assert torch.allclose(weights(alone), weights(tmp_path / "both"), atol=1e-5)
+    assert contents(alone).keys() == contents(tmp_path / "both").keys()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["prm", "policy"])
 def test_kill_9(tmp_path: Path, kind: str) -> None:
     """Killed by signal 9 three ticks later than the last time, over and over to the end."""
-    whole = RUNS[kind](tmp_path / "whole", lora=WITH_DROPOUT, save_every=1)
+    settings = {"lora": WITH_DROPOUT.model_dump(), "save_every": 1}
+    whole = RUNS[kind](tmp_path / "whole", **settings)
     broken = tmp_path / "broken"
-    command = [sys.executable, "-m", "tests.fullstep_train.runs", kind, str(broken)]
+    command = [sys.executable, "-m", "tests.fullstep_train.runs", kind, str(broken), json.dumps(settings)]
     for patience in range(1, 30, 3):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
@@ -94,5 +114,5 @@ def test_kill_9(tmp_path: Path, kind: str) -> None:
         process.wait()
         if (broken / f"{kind}.json").exists():
             break
-    RUNS[kind](broken, lora=WITH_DROPOUT, save_every=1)
+    RUNS[kind](broken, **settings)
     assert contents(broken) == contents(whole)
