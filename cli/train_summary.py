@@ -23,6 +23,9 @@ FIGURES = {
     "loss": "loss, -log sigmoid(rho_w - rho_l)",
     "rewards/margins": "margin, rho_w - rho_l",
     "rewards/accuracies": "share of pairs with rho_w > rho_l",
+    "logps/chosen": "log pi of the chosen, nats",
+    "logps/rejected": "log pi of the rejected, nats",
+    "log_ratio/token": "log pi - log pi_ref per token (minus = KL from the reference)",
 }
 """What of the trainer's log is drawn. rho = beta * log-ratio of policy and reference (docs: method.md)."""
 

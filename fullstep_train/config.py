@@ -37,19 +37,20 @@ class Training(Config):
     """What PRM and policy training have in common.
 
     epochs: passes over the groups, fractions allowed. groups_per_step: problems per optimiser step, over all processes.
-    pack_tokens: problems go through the model together until they fill so many tokens (equal beginnings, such as a few-shot
-    prompt, count once); 1 = each alone. max_group_tokens: most tokens in one forward pass; a larger group is run in several,
-    each recomputed in the backward pass, so memory is that of one; 1 = one solution at a time, the least memory. Neither
-    changes the gradient. max_length: longest
-    prompt + solution in tokens; longer ones are rejected, never cut. dtype: of the computation; auto = bfloat16 on a
-    GPU that has it, else float32 (what is trained is kept in float32). save_every: optimiser steps between two
-    checkpoints.
+    pack_tokens: most tokens of several problems that go through the model together, where that is cheaper (equal beginnings,
+    such as a few-shot prompt, count once, and cost once); 1 = each alone. max_group_tokens: most tokens in one forward pass; a
+    larger group is run in several, each recomputed in the backward pass, so memory is that of one; 1 = one solution at a time,
+    the least memory. gradient_checkpointing: keep of each layer only its input, and compute it again in the backward pass:
+    less memory, about a third more time. None of these changes the gradient. max_length: longest prompt + solution in tokens;
+    longer ones are rejected, never cut. dtype: of the computation; auto = bfloat16 on a GPU that has it, else float32 (what is
+    trained is kept in float32). save_every: optimiser steps between two checkpoints.
     """
 
     epochs: float = Field(default=1, gt=0)
     groups_per_step: int = Field(default=8, ge=1)
-    pack_tokens: int = Field(default=1024, ge=1)
+    pack_tokens: int = Field(default=4096, ge=1)
     max_group_tokens: int = Field(default=8192, ge=1)
+    gradient_checkpointing: bool = False
     max_length: int = Field(default=2048, ge=2)
     weight_decay: float = Field(default=0.0, ge=0)
     max_grad_norm: float = Field(default=1.0, gt=0)

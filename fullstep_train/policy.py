@@ -25,7 +25,7 @@ from fullstep_train.progress import Tick, no_tick
 from fullstep_train.reference import reference_logprobs
 from fullstep_train.run_folder import RunFolder, data_record, versions
 from fullstep_train.trainer import GroupLosses, GroupTrainer, Schedule, Sums
-from fullstep_train.watch import CollapseWarning, collapse, watched
+from fullstep_train.watch import CollapseWarning, collapse, uniform, watched
 from schemas import InputError
 from schemas.ids import content_id
 
@@ -87,14 +87,14 @@ def train_policy(
     )
     trainer.add_callback(CollapseWarning())
     trainer.train_on()
-    warning = collapse(trainer.curve)
+    warnings = [uniform(groups, config.weighting) if isinstance(config.objective, DPO) else None, collapse(trainer.curve)]
     counts = {"problems": len(groups), "pairs": sum(len(group.pairs) for group in groups), "dropped": len(dropped)}
     run.finish(
         trainer.model,
         tokenizer,
         trainer.curve,
         reject_rows("policy", dropped),
-        settings | {"trained_on": counts, "warnings": [warning] if warning else []},
+        settings | {"trained_on": counts, "warnings": [warning for warning in warnings if warning]},
     )
 
 

@@ -29,13 +29,16 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from fullstep_train.batches import micro_batches, shares
+from fullstep_train.batches import micro_batches, pass_overhead, shares
 from fullstep_train.config import Training
 from fullstep_train.forward import Runs
 from fullstep_train.groups import Group
 from fullstep_train.progress import Tick, quiet
 from fullstep_train.run_folder import RunFolder
 from schemas import InputError
+
+NO_MEMORY = "can't allocate memory"
+"""What torch's allocator for the CPU says."""
 
 Sums = dict[str, tuple[float, float]]
 """What is logged of a group, by name: a sum, and the number that it is divided by; both are added up over groups."""
@@ -94,7 +97,7 @@ class GroupTrainer(Trainer):
         if last is not None:
             steps = self.train_dataset[: int(last.name.rpartition("-")[2])]  # type: ignore[index]  # ours, see _Steps
             self.groups_done = sum(map(len, steps))
-        with quiet():
+        with quiet(), _enough_memory():
             self.train(resume_from_checkpoint=str(last) if last else None)
 
     @property
@@ -112,7 +115,8 @@ class GroupTrainer(Trainer):
         model.train()
         groups = [self.groups[place] for place in inputs]
         weight, before = sum(map(self.weight, groups)), self.groups_done
-        each = [micro_batches(share, self.runs, self.pack_tokens) for share in shares(groups, self.args.world_size)]
+        overhead = pass_overhead(self.args.device)
+        each = [micro_batches(share, self.runs, self.pack_tokens, overhead) for share in shares(groups, self.args.world_size)]
         mine = each[self.args.process_index]
         total = torch.zeros((), device=self.args.device)
         with _gradients_added_up(model) as mean_over:
@@ -241,9 +245,27 @@ def _arguments(config: Training, schedule: Schedule, checkpoints: Path) -> Train
         logging_steps=1,
         logging_nan_inf_filter=False,
         save_steps=config.save_every,
+        activation_checkpointing=config.gradient_checkpointing,
         report_to="none",
         disable_tqdm=True,
     )
+
+
+@contextmanager
+def _enough_memory() -> Iterator[None]:
+    """Tells what to change where memory ran out inside: torch names the device, not the setting."""
+    try:
+        yield
+    except RuntimeError as error:  # torch.OutOfMemoryError is one
+        if not isinstance(error, torch.OutOfMemoryError) and NO_MEMORY not in str(error):
+            raise
+        raise InputError(
+            what="memory ran out in training",
+            where="max_group_tokens, gradient_checkpointing",
+            examples=[str(error).splitlines()[0]],
+            next_step="halve max_group_tokens (1 needs the least: one solution at a time), set gradient_checkpointing = true, or "
+            "train with lora; the last checkpoint is kept, and the same command goes on from it if the settings are the same",
+        ) from error
 
 
 def _not_finite(group: Group, step: int) -> InputError:

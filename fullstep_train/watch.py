@@ -12,10 +12,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import TrainerCallback
 
+from fullstep_train.config import Weights
+from fullstep_train.groups import Group
 from fullstep_train.trainer import Sums
 
 log = logging.getLogger(__name__)
@@ -80,6 +83,19 @@ def collapse(curve: Sequence[Mapping[str, float]]) -> str | None:
                 "policy.objective.nll_weight (1.0, say)"
             )
     return None
+
+
+def uniform(groups: Sequence[Group], weighting: Weights) -> str | None:
+    """What to say when step rewards weigh nothing, in any solution: then this is DPO without steps. None where they weigh."""
+    rewards = [solution.values for group in groups for solution in group.solutions if len(solution.values) > 1]
+    # The first step's advantage is its reward itself, so advantages differ even then.
+    if weighting.gamma == 0 or weighting.advantages or any(np.ptp(values) > 0 for values in rewards):
+        return None
+    return (
+        f"the step rewards are equal within each of the {len(rewards):,} solutions of several steps, so every step weighs the "
+        "same and gamma has no effect: look at the rewards (a PRM that was trained too little gives the same everywhere), or "
+        "train the PRM on more problems"
+    )
 
 
 class CollapseWarning(TrainerCallback):

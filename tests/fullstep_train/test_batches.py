@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fullstep_train import models
-from fullstep_train.batches import micro_batches, shares
+from fullstep_train.batches import micro_batches, pass_overhead, shares
 from fullstep_train.config import PolicyTraining, Step
 from fullstep_train.forward import Runs, answer_logprobs
 from fullstep_train.groups import Group, preference_groups
@@ -15,6 +15,7 @@ from fullstep_train.policy import _losses
 from tests.fullstep_train.frames import make_tables
 
 EVERYTHING = 10**6
+FULL = 10**6  # a pass costs so much that as few as possible are made
 
 
 @pytest.fixture(scope="module")
@@ -33,24 +34,31 @@ def slots(groups: list[Group], runs: Runs) -> int:
 
 def test_a_batch_holds_what_fits(groups: list[Group]) -> None:
     runs = Runs(EVERYTHING, torch.float32)
-    alone = micro_batches(groups, runs, pack_tokens=1)
+    alone = micro_batches(groups, runs, pack_tokens=1, overhead=FULL)
     assert sorted(map(len, alone)) == [1] * 6
     sizes = [slots(batch, runs) for batch in alone]
     for pack_tokens in (sizes[-1] * 2, sizes[0] + sizes[1], EVERYTHING):
-        batches = micro_batches(groups, runs, pack_tokens)
+        batches = micro_batches(groups, runs, pack_tokens, FULL)
         assert len(batches) < 6
         assert all(slots(batch, runs) <= pack_tokens for batch in batches)
         assert sorted(id(group) for batch in batches for group in batch) == sorted(map(id, groups))
-    assert len(micro_batches(groups, runs, EVERYTHING)) == 1
+    assert len(micro_batches(groups, runs, EVERYTHING, FULL)) == 1
 
 
 def test_groups_are_not_joined_where_one_pass_does_not_hold_them(groups: list[Group]) -> None:
-    assert len(micro_batches(groups, Runs(1, torch.float32), pack_tokens=EVERYTHING)) == 6
+    assert len(micro_batches(groups, Runs(1, torch.float32), pack_tokens=EVERYTHING, overhead=FULL)) == 6
+
+
+def test_joined_only_where_that_is_cheaper(groups: list[Group]) -> None:
+    """These problems have nearly nothing in common: to join them saves nothing but passes, and attention costs."""
+    runs = Runs(EVERYTHING, torch.float32)
+    assert len(micro_batches(groups, runs, EVERYTHING, pass_overhead(torch.device("cpu")))) == 6
+    assert len(micro_batches(groups, runs, EVERYTHING, pass_overhead(torch.device("cuda")))) == 1
 
 
 def test_problems_that_begin_alike_share_their_beginning(groups: list[Group]) -> None:
     runs = Runs(EVERYTHING, torch.float32)
-    together = micro_batches(groups, runs, EVERYTHING)
+    together = micro_batches(groups, runs, EVERYTHING, FULL)
     assert slots(together[0], runs) < sum(slots([group], runs) for group in groups)
 
 
@@ -79,7 +87,7 @@ def gradients(tiny: Path, groups: list[Group]) -> dict[tuple[int, int], torch.Te
             }
         losses = _losses(runs, reference, PolicyTraining(beta=0.1, weighting=Step(gamma=2.0)))
         model.zero_grad()
-        for batch in micro_batches(groups, runs, cut[1]):
+        for batch in micro_batches(groups, runs, cut[1], FULL):
             torch.stack([loss for loss, _ in losses(model, batch)]).sum().backward()
         found[cut] = torch.cat([parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None])
     return found

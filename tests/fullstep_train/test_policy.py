@@ -104,10 +104,49 @@ def test_a_collapse_is_said_once_while_it_happens(tmp_path: Path, caplog: pytest
     assert said == json.loads((folder / "policy.json").read_text())["warnings"]
 
 
-@pytest.mark.parametrize("options", [{"max_group_tokens": 60, "save_every": 1}, {"max_group_tokens": 1}, {"pack_tokens": 1}])
+@pytest.mark.parametrize(
+    "options", [{"max_group_tokens": 60, "save_every": 1}, {"max_group_tokens": 1}, {"gradient_checkpointing": True}]
+)
 def test_options_of_the_machine_do_not_change_the_result(tmp_path: Path, plain_run: Path, options: dict[str, int]) -> None:
     changed = run_policy(tmp_path, tables=FEW, **options)
     assert torch.allclose(weights(changed), weights(plain_run), atol=1e-4)
+
+
+def test_gradient_checkpointing_keeps_less(tmp_path: Path) -> None:
+    kept = {}
+    for on in (False, True):
+        numbers: list[int] = []
+
+        def count(tensor: torch.Tensor) -> torch.Tensor:
+            numbers.append(tensor.numel())  # noqa: B023  # called in this pass
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            run_policy(tmp_path / str(on), tables=make_tables(problems=1), gradient_checkpointing=on)
+        kept[on] = sum(numbers)
+    assert kept[True] < 0.5 * kept[False]
+
+
+def test_equal_rewards_are_told(tmp_path: Path) -> None:
+    """All steps of every solution have one reward: steps weigh nothing, unless nobody asked them to."""
+    tables = make_tables(problems=2)
+    flat = tables.step_scores.with_columns(reward=pl.lit(0.5))
+    tables = type(tables)(**(vars(tables) | {"step_scores": flat}))
+    for gamma, count in ((0.5, 1), (0.0, 0)):
+        folder = run_policy(tmp_path / str(gamma), tables=tables, weighting=Step(gamma=gamma))
+        warnings = json.loads((folder / "policy.json").read_text())["warnings"]
+        assert len(warnings) == count
+        assert all("each of the 8 solutions" in warning for warning in warnings)
+
+
+def test_out_of_memory_names_the_setting(tmp_path: Path) -> None:
+    def tick(done: int, total: int) -> None:
+        if done > 4:
+            torch.empty(2**60, dtype=torch.uint8)
+
+    with pytest.raises(InputError, match="memory ran out") as told:
+        run_policy(tmp_path, tick, tables=FEW)
+    assert "max_group_tokens" in told.value.where
 
 
 def test_it_prefers_the_chosen(tmp_path: Path) -> None:

@@ -69,10 +69,12 @@ def test_mean_over_pairs_whatever_the_sizes_of_the_groups(tmp_path: Path, tiny: 
 
 
 def test_ticks_count_up_to_the_whole(tmp_path: Path) -> None:
-    """4 reference groups, then 4 training groups of the cost of 3, one or two at a time: 16 units."""
-    for pack_tokens, training in ((1, [7, 10, 13, 16]), (1024, [10, 16])):
+    """4 reference groups, then 4 training groups of the cost of 3, one or (with a prompt in common) two at a time: 16 units."""
+    longer = pl.lit("An example. " * 20) + pl.col("prompt")
+    tables = type(FEW)(**(vars(FEW) | {"solutions": FEW.solutions.with_columns(prompt=longer)}))
+    for pack_tokens, training in ((1, [7, 10, 13, 16]), (4096, [10, 16])):
         seen: list[tuple[int, int]] = []
-        run_policy(tmp_path / str(pack_tokens), lambda *now: seen.append(now), tables=FEW, pack_tokens=pack_tokens)  # noqa: B023  # called at once
+        run_policy(tmp_path / str(pack_tokens), lambda *now: seen.append(now), tables=tables, pack_tokens=pack_tokens)  # noqa: B023  # called at once
         assert {total for _, total in seen} == {16}
         assert [done for done, _ in seen] == [1, 2, 3, 4, 4, *training]
 
