@@ -104,6 +104,8 @@ class RunFolder:
         """Write the merged model, its tokenizer, the training curve, what was dropped, and last the manifest."""
         if not self.first_process:
             return
+        for begun in self.folder.glob(".tmp*"):  # weights that safetensors was writing when it was killed
+            begun.unlink()
         plain = merged(model)
         plain.__dict__.pop("forward", None)  # that of forward.answer_logprobs
         plain.config.use_cache = True

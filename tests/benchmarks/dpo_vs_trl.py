@@ -10,7 +10,8 @@ scaled by 1.05 after that. TRL: micro-batches of 4 pairs, no gradient checkpoint
 
 cpu_ratio_*: TRL's user CPU over ours, medians. bound_*: positions that TRL forwards (padding too) over distinct ones (prompt
 once, each solution once); bound_share_* = cpu_ratio_* / bound_*. trie_gain_*: distinct positions over those that we forward,
-above 1 where solutions begin alike. loss_abs_err, grad_rel_err: ours against TRL's, the worse of both prompts. memory_ratio:
+above 1 where solutions begin alike. loss_abs_err, grad_rel_err: ours against TRL's, the worse of both prompts; since both
+round, exact_err_fullstep and exact_err_trl: each one's gradient against the same in float64, one sequence to a row. memory_ratio:
 TRL's peak resident memory above what is held before the pass (model and gradients), over ours, long prompt.
 --quick: one repeat, 4 pairs of 4 solutions, the first 2 of the model's 30 layers (so its output head weighs more than it does
 in the whole model, and both ratio and bound are smaller than with 16 pairs).
@@ -109,7 +110,8 @@ def few_shot(tokenizer: Any, tokens: int) -> str:
 
 def compare(work: Path, repeats: int) -> None:
     """Measures every side and prompt `repeats` times in random order, and prints what came of it."""
-    runs = [(side, prompt, repeat) for side in SIDES for prompt in PROMPT_TOKENS for repeat in range(repeats)]
+    runs = [(side, prompt, repeat) for side in COMPARED for prompt in PROMPT_TOKENS for repeat in range(repeats)]
+    runs += [("exact", prompt, 0) for prompt in PROMPT_TOKENS]
     random.Random(SEED).shuffle(runs)
     found: dict[tuple[str, str], list[dict[str, float]]] = {}
     for side, prompt, _ in runs:
@@ -125,10 +127,17 @@ def compare(work: Path, repeats: int) -> None:
         bound = theirs[0]["positions"] / ours[0]["distinct"]
         result |= {f"cpu_ratio_{prompt}": ratio, f"bound_{prompt}": bound, f"bound_share_{prompt}": ratio / bound}
         result |= {f"trie_gain_{prompt}": ours[0]["distinct"] / ours[0]["positions"]}
-    gradients = [[torch.load(work / f"{side}-{prompt}.pt") for side in SIDES] for prompt in PROMPT_TOKENS]
+    gradients = {(side, prompt): torch.load(work / f"{side}-{prompt}.pt").double() for side in SIDES for prompt in PROMPT_TOKENS}
+
+    def error(one: str, other: str) -> float:
+        """Relative difference of two sides' gradients, the worse of both prompts."""
+        pairs = [(gradients[one, prompt], gradients[other, prompt]) for prompt in PROMPT_TOKENS]
+        return max(float((a - b).norm() / b.norm()) for a, b in pairs)
+
     result["loss_abs_err"] = max(abs(found["fullstep", p][0]["loss"] - found["trl", p][0]["loss"]) for p in PROMPT_TOKENS)
-    result["grad_rel_err"] = max(float((ours - theirs).norm() / theirs.norm()) for ours, theirs in gradients)
-    peaks = {side: statistics.median(r["peak"] for r in found[side, "long"]) for side in SIDES}
+    result["grad_rel_err"] = error("fullstep", "trl")
+    result |= {f"exact_err_{side}": error(side, "exact") for side in COMPARED}
+    peaks = {side: statistics.median(r["peak"] for r in found[side, "long"]) for side in COMPARED}
     result["memory_ratio"] = peaks["trl"] / peaks["fullstep"]
     kept = json.loads((work / "texts.json").read_text())
     print(
@@ -142,7 +151,7 @@ def compare(work: Path, repeats: int) -> None:
 def measure(side: str, work: Path, prompt: str) -> None:
     """One measurement, as a line of JSON. The first one of a side leaves its gradient in `work`."""
     texts = json.loads((work / "texts.json").read_text())
-    model = models.load_causal(work / "model", torch.float32)
+    model = models.load_causal(work / "model", torch.float64 if side == "exact" else torch.float32)
     trained = list(model.parameters())
     run, positions, distinct = SIDES[side](
         model, models.load_tokenizer(work / "model"), texts["prompts"][prompt], texts["solutions"]
@@ -175,13 +184,21 @@ Side = tuple[Callable[[int], float], int, int]
 
 
 def with_fullstep(model: Any, tokenizer: Any, prompt: str, texts: list[str]) -> Side:
+    return by_groups(model, tokenizer, prompt, texts, Runs(max_tokens=8192, dtype=torch.float32))
+
+
+def exactly(model: Any, tokenizer: Any, prompt: str, texts: list[str]) -> Side:
+    """In float64 (the model is), each sequence in a row of its own."""
+    return by_groups(model, tokenizer, prompt, texts, Runs(max_tokens=1, dtype=torch.float64, trees=False))
+
+
+def by_groups(model: Any, tokenizer: Any, prompt: str, texts: list[str], runs: Runs) -> Side:
     answer_logprobs(model)
     solutions: list[Tokenised] = []
     for text in texts:
         made = tokenise(tokenizer, prompt, text, (len(text),), finished=True, max_length=9999)
         assert isinstance(made, Tokenised)
         solutions.append(made)
-    runs = Runs(max_tokens=8192, dtype=torch.float32)
     with torch.no_grad():
         reference = runs.logprobs(model, solutions)
 
@@ -234,7 +251,8 @@ def with_trl(model: Any, tokenizer: Any, prompt: str, texts: list[str]) -> Side:
     return run, sum(batch["input_ids"].numel() for batch in batches), 0
 
 
-SIDES: dict[str, Callable[[Any, Any, str, list[str]], Side]] = {"fullstep": with_fullstep, "trl": with_trl}
+SIDES: dict[str, Callable[[Any, Any, str, list[str]], Side]] = {"fullstep": with_fullstep, "trl": with_trl, "exact": exactly}
+COMPARED = ("fullstep", "trl")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,16 @@ def test_nothing_in_the_folder_tells_where_or_when(tmp_path: Path, kind: str, ti
             assert telling.encode() not in content, name
 
 
+@pytest.mark.parametrize("kind", ["prm", "policy"])
+def test_what_a_kill_in_the_middle_of_a_weights_file_leaves_goes(tmp_path: Path, kind: str) -> None:
+    """safetensors writes to .tmpXXXXXX beside the file and renames it."""
+    whole = RUNS[kind](tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        RUNS[kind](tmp_path / "broken", stop_at(4))
+    (tmp_path / "broken" / ".tmpfy7UdX").write_bytes(b"half")
+    assert contents(RUNS[kind](tmp_path / "broken")) == contents(whole)
+
+
 def test_another_runs_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_prm(tmp_path, stop_at(4), save_every=1)
