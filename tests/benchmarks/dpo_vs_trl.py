@@ -65,7 +65,8 @@ def main() -> None:
         raise SystemExit(2)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        prepare(work, arguments.layers or (2 if arguments.quick else 30), arguments.solutions or (4 if arguments.quick else 8))
+        layers, solutions = (2, 4) if arguments.quick else (30, 8)
+        prepare(work, arguments.layers or layers, arguments.solutions or solutions, tokens=48 if arguments.quick else 96)
         compare(work, arguments.repeats or (1 if arguments.quick else 3))
 
 
@@ -75,15 +76,15 @@ def pairs_of(solutions: list[str]) -> list[tuple[int, int]]:
     return [(chosen, rejected) for chosen in range(half) for rejected in range(half, len(solutions))]
 
 
-def prepare(work: Path, layers: int, solutions: int) -> None:
-    """Sample the solutions with the whole model, then leave texts and the model of so many layers in `work`."""
+def prepare(work: Path, layers: int, solutions: int, tokens: int) -> None:
+    """Sample solutions of at most so many tokens with the whole model; leave them and a model of so many layers in `work`."""
     source = models.resolve("smollm2-135m-instruct")
     tokenizer = models.load_tokenizer(source)
     model = models.load_causal(source, torch.float32)
     prompts = {name: few_shot(tokenizer, tokens) for name, tokens in PROMPT_TOKENS.items()}
     ids = tokenizer(prompts["short"], return_tensors="pt", add_special_tokens=False)
     torch.manual_seed(SEED)
-    sampling = {"do_sample": True, "temperature": 1.0, "max_new_tokens": 96, "num_return_sequences": 4 * solutions}
+    sampling = {"do_sample": True, "temperature": 1.0, "max_new_tokens": tokens, "num_return_sequences": 2 * solutions}
     made = model.generate(**ids, **sampling, pad_token_id=tokenizer.eos_token_id)
     texts = tokenizer.batch_decode(made[:, ids["input_ids"].shape[1] :], skip_special_tokens=True)
     distinct = list(dict.fromkeys(text.split("\n\n")[0] for text in texts if text.strip()))[:solutions]

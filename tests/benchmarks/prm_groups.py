@@ -9,7 +9,7 @@ random order: user CPU of loss and gradient (train) and of a pass without gradie
 
 train_ratio_*, score_ratio_*: CPU of the padded batches over ours, medians; *_single_*: of one by one over ours. loss_rel_err,
 grad_rel_err, reward_abs_err: ours against the padded batches, the worse of both prompts.
---quick: one repeat, 4 solutions, the first 2 layers. --layers: the first so many (default 8; all 30 take an hour on one core).
+--quick: one repeat, 4 solutions, the first 2 layers, without `single`. --layers: the first so many (default 8; all 30 take an hour on one core).
 The last line is one JSON object.
 """
 
@@ -57,13 +57,14 @@ def main() -> None:
         return
     quick = arguments.quick
     with tempfile.TemporaryDirectory() as folder:
-        prepare(Path(folder), arguments.layers or (2 if quick else 8), 4 if quick else 32)
-        compare(Path(folder), arguments.repeats or (1 if quick else 3))
+        prepare(Path(folder), arguments.layers or (2 if quick else 8), 4 if quick else 32, tokens=48 if quick else 96)
+        ways = ("tree", "padded") if quick else tuple(WAYS)
+        compare(Path(folder), ways, arguments.repeats or (1 if quick else 3))
 
 
-def compare(work: Path, repeats: int) -> None:
+def compare(work: Path, ways: Sequence[str], repeats: int) -> None:
     """Measures every way and prompt `repeats` times in random order, and prints what came of it."""
-    runs = [(way, prompt) for way in WAYS for prompt in PROMPT_TOKENS for _ in range(repeats)]
+    runs = [(way, prompt) for way in ways for prompt in PROMPT_TOKENS for _ in range(repeats)]
     random.Random(SEED).shuffle(runs)
     found: dict[tuple[str, str], list[dict[str, float]]] = {}
     for way, prompt in runs:
@@ -74,9 +75,10 @@ def compare(work: Path, repeats: int) -> None:
     result: dict[str, float] = {}
     for prompt in PROMPT_TOKENS:
         for job in ("train", "score"):
-            cpu = {way: statistics.median(run[job] for run in found[way, prompt]) for way in WAYS}
+            cpu = {way: statistics.median(run[job] for run in found[way, prompt]) for way in ways}
             result[f"{job}_ratio_{prompt}"] = cpu["padded"] / cpu["tree"]
-            result[f"{job}_ratio_single_{prompt}"] = cpu["single"] / cpu["tree"]
+            if "single" in cpu:
+                result[f"{job}_ratio_single_{prompt}"] = cpu["single"] / cpu["tree"]
     kept = {(way, prompt): torch.load(work / f"{way}-{prompt}.pt") for way in ("tree", "padded") for prompt in PROMPT_TOKENS}
     both = [(kept["tree", prompt], kept["padded", prompt]) for prompt in PROMPT_TOKENS]
     result["loss_rel_err"] = max(abs(a["loss"] / b["loss"] - 1) for a, b in both)
