@@ -9,7 +9,8 @@ random order: user CPU of loss and gradient (train) and of a pass without gradie
 
 train_ratio_*, score_ratio_*: CPU of the padded batches over ours, medians; *_single_*: of one by one over ours. loss_rel_err,
 grad_rel_err, reward_abs_err: ours against the padded batches, the worse of both prompts.
---quick: one repeat, 4 solutions, the first 2 layers, without `single`. --layers: the first so many (default 8; all 30 take an hour on one core).
+--quick: one repeat, 4 solutions, the first 2 layers, without `single`. --layers: the first so many (default 8; all 30 take
+an hour on one core).
 The last line is one JSON object.
 """
 
