@@ -7,6 +7,7 @@ for entry in history(Store.open(folder)):
 import importlib.metadata
 import json
 import platform
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -106,7 +107,9 @@ def _differences(path: str, old: Any, new: Any) -> Iterator[str]:
 
 
 def run_record(stages: Mapping[str, Any]) -> dict[str, Any]:
-    """How a version is made: time, packages, what each stage took. It differs from run to run: no part of the version."""
+    """How a version is made: time, packages, git state, what each stage took. It differs from run to run: no part of the
+    version.
+    """
     packages: dict[str, str] = {}
     for name in PACKAGES:
         try:
@@ -117,5 +120,21 @@ def run_record(stages: Mapping[str, Any]) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "packages": packages,
+        "git": git_state(Path.cwd()),
         "stages": dict(stages),
     }
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """The commit of the repository around a folder, and whether files that git knows differ from it; None outside of one."""
+    commit = _git(folder, "rev-parse", "--verify", "HEAD")
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return None if commit is None or changes is None else {"commit": commit, "changed": bool(changes)}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(("git", "-C", str(folder), *arguments), capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):  # no git here, no repository, or one without a commit
+        return None
+    return done.stdout.strip()

@@ -1,9 +1,12 @@
 """The log of a dataset."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from fullstep_data.store import Store, Version
-from fullstep_data.store.history import history
+from fullstep_data.store.history import git_state, history
 from schemas import InputError
 from tests.fullstep_data.small_chain import Recipe, build
 
@@ -26,6 +29,31 @@ def test_each_version_says_what_changed_in_recipe_and_tables(dataset: Version) -
     assert "polars" in first.run["packages"]
     assert first.created is not None
     assert first.created.endswith("+00:00")
+
+
+def test_the_record_names_the_commit_that_a_run_stands_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def git(*arguments: str) -> str:
+        person = ("-c", "user.name=a", "-c", "user.email=a@b")
+        return subprocess.run(
+            ("git", "-C", str(tmp_path), *person, *arguments), check=True, capture_output=True, text=True
+        ).stdout
+
+    assert git_state(tmp_path) is None
+    git("init", "-q")
+    assert git_state(tmp_path) is None
+    (tmp_path / "recipe.toml").write_text("a")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    commit = git("rev-parse", "HEAD").strip()
+    (tmp_path / "data").mkdir()
+    assert git_state(tmp_path / "data") == {"commit": commit, "changed": False}
+    (tmp_path / "recipe.toml").write_text("b")
+    assert git_state(tmp_path) == {"commit": commit, "changed": True}
+    monkeypatch.chdir(tmp_path)
+    store = Store.open(build(tmp_path / "built", Recipe(samples=2)).path)
+    (entry,) = history(store)
+    assert entry.run is not None
+    assert entry.run["git"] == {"commit": commit, "changed": True}
 
 
 def test_a_lost_run_record_costs_only_the_time(dataset: Version) -> None:
