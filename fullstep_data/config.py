@@ -177,6 +177,30 @@ class PairsConfig(Config):
     seed: int = 0
 
 
+class WrongByLabel(Config):
+    """A step is wrong where it is labelled so."""
+
+    kind: Literal["label"] = "label"
+
+
+class WrongByScore(Config):
+    """A step is wrong where the PRM's reward is below the threshold."""
+
+    kind: Literal["score"] = "score"
+    threshold: float = Field(default=0.5, gt=0, le=1)
+
+
+class StepPairsConfig(Config):
+    """Stage `step_pairs`, for Step-DPO: at most `top` pairs of next steps per problem, those of the widest margin.
+
+    wrong: what tells a wrong step. Whatever it says, a step that a correct solution takes too is not wrong; so with outcome
+    labels the first wrong step is the first that no correct solution shares.
+    """
+
+    wrong: Annotated[WrongByLabel | WrongByScore, Field(discriminator="kind")] = WrongByLabel()
+    top: int = Field(default=16, ge=1)
+
+
 class Evaluation(Config):
     """Stage `predictions`: greedy answers to held-out problems."""
 
@@ -202,6 +226,7 @@ class DataRecipe(Config):
     steps: StepsConfig = StepsConfig()
     step_labels: StepLabelsConfig = StepLabelsConfig()
     pairs: PairsConfig = PairsConfig()
+    step_pairs: StepPairsConfig = StepPairsConfig()
     evaluation: Evaluation = Evaluation()
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """The stages in the order of the flow: the file to open first.
 
-problems → samples → solutions → steps → step_labels → [prm] → step_scores → pairs            fs-data build
-                                                          pairs → [policy] → predictions       fs-train run
+problems → samples → solutions → steps → step_labels → [prm] → step_scores → pairs, step_pairs    fs-data build
+                                             pairs or step_pairs → reference_logprobs → [policy] → predictions    fs-train run
 """
 
 from fullstep_data.config import Config, DataRecipe, GivenSolutions, PredictionsConfig, ProblemsToSolve
@@ -14,6 +14,7 @@ from fullstep_data.samples import sample_blocks, samples, samples_key
 from fullstep_data.solutions import solutions, solutions_key
 from fullstep_data.stage import Accounts, Read, Stage
 from fullstep_data.step_labels import step_labels
+from fullstep_data.step_pairs import step_pairs
 from fullstep_data.step_scores import step_scores
 from fullstep_data.steps import steps
 
@@ -114,6 +115,15 @@ PIPELINE: tuple[Stage, ...] = (
         run=pairs,
         reads=(Read("problems", TRAIN), Read("solutions"), Read("step_scores")),
         config=lambda recipe: recipe.pairs,
+        revision=1,
+        parts_by="problem",
+        accounts=(Accounts("problems", ("problem_id",), TRAIN),),
+    ),
+    Stage(
+        name="step_pairs",
+        run=step_pairs,
+        reads=(Read("problems", TRAIN), Read("solutions"), Read("steps"), Read("step_labels"), Read("step_scores")),
+        config=lambda recipe: recipe.step_pairs,
         revision=1,
         parts_by="problem",
         accounts=(Accounts("problems", ("problem_id",), TRAIN),),

@@ -1,7 +1,7 @@
 """THE CONTRACT: one module per table, and nothing of ours below it.
 
     problems → samples → solutions → steps → step_labels → [PRM] → step_scores → pairs → [policy] → predictions
-                                                                                   ↘ reference_logprobs
+                                                                    ↘ step_pairs ↗ ↘ reference_logprobs
 
 `TABLES` maps each table's name to its `Table`; `rejects` collects what any stage dropped. Raising the version of a table is the
 only way to change it: `schemas/lock/` holds what each one promised, and a test compares.
@@ -16,6 +16,7 @@ from schemas.rejects import REJECTS
 from schemas.samples import SAMPLES
 from schemas.solutions import SOLUTIONS
 from schemas.step_labels import STEP_LABELS
+from schemas.step_pairs import STEP_PAIRS
 from schemas.step_scores import STEP_SCORES
 from schemas.steps import STEPS
 from schemas.table import Column, Reference, Rule, Table, Violation
@@ -30,6 +31,7 @@ TABLES: dict[str, Table] = {
         STEP_LABELS,
         STEP_SCORES,
         PAIRS,
+        STEP_PAIRS,
         REFERENCE_LOGPROBS,
         PREDICTIONS,
         REJECTS,
