@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.build_summary import build_summary
+from cli.processes import ALONE, Processes
 from cli.progress import progress
 from cli.recipe import load
 from cli.render import show
@@ -18,13 +19,13 @@ from fullstep_data.runner import run
 from fullstep_data.store import Store, Version
 
 
-def build(recipe_name: str, out: str, overrides: Sequence[str]) -> Version:
+def build(recipe_name: str, out: str, overrides: Sequence[str], processes: Processes = ALONE) -> Version:
     """Build or grow the dataset in folder `out`, show what it holds now, and return the version."""
     recipe = load(recipe_name, overrides)
     from cli.tools import build_stages, build_tools  # torch: only once the recipe is known to be good
 
     with progress() as reporter:
-        tools = build_tools(recipe, reporter)
+        tools = build_tools(recipe, reporter, processes.launch())
         version = run(build_stages(recipe), recipe, Store.create(Path(out)), tools, reporter)
     with connect(version) as connection:
         summary = build_summary(

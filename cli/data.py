@@ -11,6 +11,7 @@ import sys
 import click
 
 from cli.command import App, Command
+from cli.processes import Processes, processes_options
 
 DATASET = "DIR[@VERSION]"
 
@@ -36,7 +37,8 @@ def main() -> None:
 @click.argument("recipe")
 @click.option("--out", required=True, metavar="DIR", help="Folder of the dataset: made if it is missing, grown if it is there.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe; may be repeated.")
-def build(recipe: str, out: str, overrides: tuple[str, ...]) -> None:
+@processes_options
+def build(recipe: str, out: str, overrides: tuple[str, ...], processes: int, accelerate_config: str | None) -> None:
     """Build a dataset, from problems to preference pairs.
 
     Samples solutions, grades them, cuts them into steps, labels the steps, trains a PRM on them, scores every step with
@@ -47,7 +49,7 @@ def build(recipe: str, out: str, overrides: tuple[str, ...]) -> None:
     """
     from cli.build import build as build_dataset
 
-    build_dataset(recipe, out, overrides)
+    build_dataset(recipe, out, overrides, Processes(processes, accelerate_config))
 
 
 @main.command(

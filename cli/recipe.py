@@ -18,7 +18,8 @@ from pydantic import ValidationError
 
 from cli.recipe_keys import all_keys, keys_at, user_path
 from fullstep_data.config import DataRecipe
-from fullstep_train.config import PolicyTraining, PRMConfig, PRMTraining
+from fullstep_data.pipeline import Learnt
+from fullstep_train.config import PolicyTraining, PRMConfig, PRMTraining, StepDPO
 from schemas.errors import InputError
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -29,6 +30,11 @@ class Recipe(DataRecipe):
 
     prm: PRMConfig = PRMTraining()
     policy: PolicyTraining = PolicyTraining()
+
+
+def learnt(recipe: Recipe) -> Learnt:
+    """The table of preferences that the policy of this recipe learns from."""
+    return "step_pairs" if isinstance(recipe.policy.objective, StepDPO) else "pairs"
 
 
 def builtin_recipes() -> dict[str, Path]:

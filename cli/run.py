@@ -8,26 +8,30 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from cli.processes import ALONE, Processes
 from cli.progress import progress
-from cli.recipe import Recipe, load
+from cli.recipe import Recipe, learnt, load
 from cli.render import show
 from cli.train_summary import Training, train_summary
-from fullstep_data.pipeline import TRAINING
+from fullstep_data.pipeline import Learnt
+from fullstep_data.pipeline import training as training_stages
 from fullstep_data.runner import run as run_stages
 from fullstep_data.store import Store, Version, open_version
 from schemas import InputError
 
 
-def run(recipe_name: str, data: str, out: str, overrides: Sequence[str]) -> Version:
+def run(recipe_name: str, data: str, out: str, overrides: Sequence[str], processes: Processes = ALONE) -> Version:
     """Train on the dataset `data` into the folder `out`, show what came of it, and return the run's version."""
     recipe = load(recipe_name, overrides)
     upstream = open_version(data)
-    _require_pairs(upstream, data)
+    table = learnt(recipe)
+    _require_pairs(upstream, data, table)
     from cli.tools import train_tools  # torch: only once recipe and dataset are known to be good
 
+    known = upstream.frame("reference_logprobs") if "reference_logprobs" in upstream.tables else None
     with progress() as reporter:
-        tools = train_tools(recipe, reporter)
-        version = run_stages(TRAINING, recipe, Store.create(Path(out)), tools, reporter, upstream=upstream)
+        tools = train_tools(recipe, reporter, known, processes.launch())
+        version = run_stages(training_stages(table), recipe, Store.create(Path(out)), tools, reporter, upstream=upstream)
     show(train_summary(version.frame("predictions"), training(version), eval_options(recipe), data, out))
     return version
 
@@ -39,14 +43,14 @@ def eval_options(recipe: Recipe) -> str:
     return f"--template {shlex.quote(prompt.template)}{chat} --max-tokens {recipe.evaluation.max_tokens}"
 
 
-def _require_pairs(version: Version, data: str) -> None:
+def _require_pairs(version: Version, data: str, name: Learnt) -> None:
     """InputError where there is nothing to train on: told before the evaluation that comes first, which may take long."""
-    table = version.table("pairs")
+    table = version.table(name)
     if table.rows:
         return
     rejected = table.record.rejected if table.record else {}
     raise InputError(
-        what="the dataset has no pairs to train on",
+        what="the dataset has no pairs to train on" if name == "pairs" else "the dataset has no pairs of next steps to train on",
         where=f"{data}, version {version.number}",
         examples=[f"{reason}: {count:,}" for reason, count in sorted(rejected.items(), key=lambda item: -item[1])],
         next_step="a pair needs a right and a wrong solution of one problem: build with easier or harder problems, or more "

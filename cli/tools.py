@@ -12,19 +12,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from transformers.utils import logging as hf_logging
 
 from cli.progress import ProgressReporter
-from cli.recipe import Recipe
+from cli.recipe import Recipe, learnt
 from fullstep_data.config import GivenSolutions, HFEngine, ScriptedEngine
 from fullstep_data.engines.scripted import ScriptedTool
 from fullstep_data.grading import GraderTool
-from fullstep_data.pipeline import PIPELINE
+from fullstep_data.pipeline import PIPELINE, reference_of
 from fullstep_data.sources.given import GivenTool
 from fullstep_data.stage import Stage, Tick, Tool
 from fullstep_data.store.disk import write_error
-from fullstep_train.config import PRMGiven
+from fullstep_train.config import PolicyTraining, PRMGiven
+from fullstep_train.launch import Launch, launch
 from fullstep_train.models import identity, resolve
+from fullstep_train.policy import train_policy
+from fullstep_train.preferences import preferences_of
+from fullstep_train.prm import train_prm
+from fullstep_train.reference import load_reference, reference_identity
 from fullstep_train.scorer import Scorer, load_scorer, scorer_identity
 from schemas import InputError
 
@@ -83,11 +89,12 @@ def generator(engine: HFEngine, folder: str) -> Tool:
 def build_stages(recipe: Recipe) -> tuple[Stage, ...]:
     """The stages of `fs-data build`; none trains a PRM where the recipe names one."""
     given = isinstance(recipe.prm, PRMGiven)
-    return tuple(stage for stage in PIPELINE if not (given and stage.name == "prm"))
+    stages = tuple(stage for stage in PIPELINE if not (given and stage.name == "prm"))
+    return (*stages, reference_of(learnt(recipe))) if recipe.reference_logprobs.in_dataset else stages
 
 
-def build_tools(recipe: Recipe, reporter: ProgressReporter) -> dict[str, Tool]:
-    """The tools that `build_stages` need."""
+def build_tools(recipe: Recipe, reporter: ProgressReporter, launch: Launch | None = None) -> dict[str, Tool]:
+    """The tools that `build_stages` need. launch: train the PRM in several processes."""
     tools: dict[str, Tool] = {"grader": GraderTool(recipe.solutions)}
     match recipe.samples.engine:
         case ScriptedEngine() as engine:
@@ -99,19 +106,27 @@ def build_tools(recipe: Recipe, reporter: ProgressReporter) -> dict[str, Tool]:
     if isinstance(recipe.prm, PRMGiven):
         tools["scorer"] = ScorerTool(Path(find_model(recipe.prm.path, reporter)))
     else:
-        tools["prm_trainer"] = Trainer(find_model(recipe.prm.base or recipe.model, reporter), _train_prm)
+        tools["prm_trainer"] = Trainer(find_model(recipe.prm.base or recipe.model, reporter), _train_prm, launch)
         tools["scorer"] = ScorerTool(None)
+    if recipe.reference_logprobs.in_dataset:
+        tools["reference"] = ReferenceTool(find_model(recipe.policy.base or recipe.model, reporter), recipe.policy)
     return tools
 
 
-def train_tools(recipe: Recipe, reporter: ProgressReporter) -> dict[str, Tool]:
-    """The tools of `fullstep_data.pipeline.TRAINING`."""
+def train_tools(
+    recipe: Recipe, reporter: ProgressReporter, known: pl.DataFrame | None = None, launch: Launch | None = None
+) -> dict[str, Tool]:
+    """The tools of `fullstep_data.pipeline.training`.
+
+    known: the dataset's own table reference_logprobs, if it has one. launch: train in several processes.
+    """
     base = find_model(recipe.policy.base or recipe.model, reporter)
     engine = HFEngine(batch_size=recipe.evaluation.batch_size)
     return {
         "grader": GraderTool(recipe.solutions),
         "generator_before": generator(engine, base),
-        "policy_trainer": Trainer(base, _train_policy),
+        "reference": ReferenceTool(base, recipe.policy, known),
+        "policy_trainer": Trainer(base, _train_policy, launch),
         "generator_after": PolicyGenerator(engine),
     }
 
@@ -121,13 +136,14 @@ class Trainer:
     """`prm_trainer` or `policy_trainer`: a training function bound to its base model, whose content decides the result."""
 
     base: str
-    train: Callable[[str], Callable[..., None]]
+    train: Callable[[str, Launch | None], Callable[..., None]]
+    launch: Launch | None = None
 
     def identity(self, models: Folders) -> str:
         return identity(self.base)
 
     def open(self, models: Folders) -> Callable[..., None]:
-        return self.train(self.base)
+        return self.train(self.base, self.launch)
 
 
 @dataclass(frozen=True)
@@ -156,19 +172,40 @@ class PolicyGenerator:
         return generator(self.engine, str(models["policy"])).open(models)
 
 
-def _train_prm(base: str) -> Callable[..., None]:
-    from fullstep_train.prm import train_prm
+@dataclass(frozen=True)
+class ReferenceTool:
+    """`reference`: the model that the policy is trained from, before that. known: rows that need not be made again."""
 
+    base: str
+    config: PolicyTraining
+    known: pl.DataFrame | None = None
+
+    def identity(self, models: Folders) -> str:
+        return reference_identity(self.base, self.config)
+
+    def open(self, models: Folders) -> Callable[..., tuple[pl.DataFrame, pl.DataFrame]]:
+        reference = load_reference(self.base, self.config)
+
+        def logprobs(tables: Mapping[str, pl.DataFrame], tick: Tick) -> tuple[pl.DataFrame, pl.DataFrame]:
+            return reference.logprobs(preferences_of(tables), self.known, tick)
+
+        return logprobs
+
+
+def _train_prm(base: str, how: Launch | None) -> Callable[..., None]:
     def train(solutions: Any, steps: Any, step_labels: Any, config: Any, folder: Path, tick: Tick) -> None:
-        train_prm(solutions, steps, step_labels, config, base, folder, tick)
+        tables = {"solutions": solutions, "steps": steps, "step_labels": step_labels}
+        if how:
+            return launch(how, "prm", tables, config, base, folder, tick)
+        return train_prm(**tables, config=config, base=base, folder=folder, tick=tick)
 
     return train
 
 
-def _train_policy(base: str) -> Callable[..., None]:
-    from fullstep_train.policy import train_policy
-
-    def train(pairs: Any, solutions: Any, steps: Any, step_scores: Any, config: Any, folder: Path, tick: Tick) -> None:
-        train_policy(pairs, solutions, steps, step_scores, config, base, folder, tick)
+def _train_policy(base: str, how: Launch | None) -> Callable[..., None]:
+    def train(tables: Mapping[str, pl.DataFrame], reference: pl.DataFrame, config: Any, folder: Path, tick: Tick) -> None:
+        if how:
+            return launch(how, "policy", {**tables, "reference_logprobs": reference}, config, base, folder, tick)
+        return train_policy(preferences_of(tables), reference, config, base, folder, tick)
 
     return train

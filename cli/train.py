@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import click
 
 from cli.command import App, Command
+from cli.processes import Processes, processes_options
 
 Preset = Literal["gsm8k", "math", "svamp", "aqua", "metamath"]
 Chat = Literal["auto", "always", "never"]
@@ -42,7 +43,8 @@ def main() -> None:
 )
 @click.option("--out", required=True, metavar="RUN", help="Folder of the run: predictions before and after, and the policy.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe; may be repeated.")
-def run(recipe: str, data: str, out: str, overrides: tuple[str, ...]) -> None:
+@processes_options
+def run(recipe: str, data: str, out: str, overrides: tuple[str, ...], processes: int, accelerate_config: str | None) -> None:
     """Train a policy on pairs, and evaluate it before and after.
 
     Both evaluations are greedy answers to the dataset's held-out problems. RECIPE is the name of a built-in recipe
@@ -51,7 +53,7 @@ def run(recipe: str, data: str, out: str, overrides: tuple[str, ...]) -> None:
     """
     from cli.run import run as run_training
 
-    run_training(recipe, data, out, overrides)
+    run_training(recipe, data, out, overrides, Processes(processes, accelerate_config))
 
 
 @main.command(

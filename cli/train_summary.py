@@ -28,6 +28,8 @@ FIGURES = {
     "log_ratio/token": "log pi - log pi_ref per token (minus = KL from the reference)",
 }
 """What of the trainer's log is drawn. rho = beta * log-ratio of policy and reference (docs: method.md)."""
+SHARE = "gradient_share/step_"
+"""How the trainer's log names a position's share of the gradient; the last position stands for all later steps."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,18 @@ def training_curve(training: Training) -> list[RenderableType]:
         view.add_row(meaning, f"{values[0]:.4g}", sparkline(values), f"{values[-1]:.4g}")
     data = f"{counted(size['pairs'], 'pair')} of {counted(size['problems'], 'problem')}, {size['dropped']:,} dropped"
     steps = Text(f"{counted(len(curve), 'optimiser step')} on {data}", style="dim")
-    return [view, steps, *(Text(f"warning: {warning}", style="yellow") for warning in training.warnings)]
+    return [view, *gradient_shares(curve), steps, *(Text(f"warning: {warning}", style="yellow") for warning in training.warnings)]
+
+
+def gradient_shares(curve: Sequence[Mapping[str, float]]) -> list[RenderableType]:
+    """Where the gradient goes: the mean over the run of each step position's share; nothing where there is one position only."""
+    shares: dict[str, float] = {}
+    for name in sorted({name for row in curve for name in row if name.startswith(SHARE)}):
+        shares[name.removeprefix(SHARE)] = sum(row.get(name, 0.0) for row in curve) / len(curve)
+    shares = {step: share for step, share in shares.items() if share > 0}
+    if len(shares) < 2:
+        return []
+    return [Text("share of the gradient by step: " + ", ".join(f"{step}: {share:.0%}" for step, share in shares.items()))]
 
 
 def accuracy_table(accuracies: pl.DataFrame) -> Table:

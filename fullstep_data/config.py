@@ -201,6 +201,14 @@ class StepPairsConfig(Config):
     top: int = Field(default=16, ge=1)
 
 
+class ReferenceLogprobsConfig(Config):
+    """in_dataset: make the reference's log-probs at the end of `fs-data build` too, so that they are a table of the dataset:
+    every run on it takes them from there, and they are published with it. Otherwise each run makes its own.
+    """
+
+    in_dataset: bool = False
+
+
 class Evaluation(Config):
     """Stage `predictions`: greedy answers to held-out problems."""
 
@@ -227,6 +235,7 @@ class DataRecipe(Config):
     step_labels: StepLabelsConfig = StepLabelsConfig()
     pairs: PairsConfig = PairsConfig()
     step_pairs: StepPairsConfig = StepPairsConfig()
+    reference_logprobs: ReferenceLogprobsConfig = ReferenceLogprobsConfig()
     evaluation: Evaluation = Evaluation()
 
     @model_validator(mode="after")

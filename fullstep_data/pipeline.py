@@ -4,12 +4,15 @@ problems → samples → solutions → steps → step_labels → [prm] → step_
                                              pairs or step_pairs → reference_logprobs → [policy] → predictions    fs-train run
 """
 
+from typing import Literal
+
 from fullstep_data.config import Config, DataRecipe, GivenSolutions, PredictionsConfig, ProblemsToSolve
 from fullstep_data.pairs import pairs
-from fullstep_data.policy import policy
+from fullstep_data.policy import next_step_policy, policy
 from fullstep_data.predictions import predictions, predictions_key
 from fullstep_data.prm import prm
 from fullstep_data.problems import problems
+from fullstep_data.reference_logprobs import next_step_logprobs, reference_logprobs
 from fullstep_data.samples import sample_blocks, samples, samples_key
 from fullstep_data.solutions import solutions, solutions_key
 from fullstep_data.stage import Accounts, Read, Stage
@@ -148,17 +151,46 @@ def _predictions_of(model: str) -> Stage:
     )
 
 
-TRAINING: tuple[Stage, ...] = (
-    _predictions_of("before"),
-    Stage(
-        name="policy",
-        run=policy,
-        reads=(Read("pairs"), Read("solutions"), Read("steps"), Read("step_scores")),
+Learnt = Literal["pairs", "step_pairs"]
+"""What a policy learns from: pairs of whole solutions, or of next steps."""
+
+PREFERENCES: dict[Learnt, tuple[Read, ...]] = {
+    "pairs": (Read("pairs"), Read("solutions"), Read("steps"), Read("step_scores")),
+    "step_pairs": (Read("step_pairs"),),
+}
+
+
+def reference_of(learnt: Learnt) -> Stage:
+    """The reference's log-probs; what decides them besides the tool is how long a text may be."""
+    return Stage(
+        name="reference_logprobs",
+        run=reference_logprobs if learnt == "pairs" else next_step_logprobs,
+        reads=PREFERENCES[learnt],
         config=lambda recipe: recipe.policy,
-        tools=("policy_trainer",),
+        key_config=lambda config: {"max_length": config.max_length},
+        tools=("reference",),
         revision=1,
-        parts_by="all",
-        makes="model",
-    ),
-    _predictions_of("after"),
-)
+        parts_by="problem",
+    )
+
+
+def training(learnt: Learnt) -> tuple[Stage, ...]:
+    """The stages of a policy that learns from these preferences."""
+    return (
+        _predictions_of("before"),
+        reference_of(learnt),
+        Stage(
+            name="policy",
+            run=policy if learnt == "pairs" else next_step_policy,
+            reads=(*PREFERENCES[learnt], Read("reference_logprobs")),
+            config=lambda recipe: recipe.policy,
+            tools=("policy_trainer",),
+            revision=2,
+            parts_by="all",
+            makes="model",
+        ),
+        _predictions_of("after"),
+    )
+
+
+TRAINING = training("pairs")

@@ -1,4 +1,4 @@
-"""policy: the model that step-wise DPO makes from pairs and rewards. The trainer is handed in by cli."""
+"""policy: the model that is made from preferences and the reference's log-probs. The trainer is handed in by cli."""
 
 from pathlib import Path
 
@@ -8,7 +8,19 @@ from fullstep_data.stage import Context
 
 
 def policy(
-    pairs: pl.DataFrame, solutions: pl.DataFrame, steps: pl.DataFrame, step_scores: pl.DataFrame, context: Context, folder: Path
+    pairs: pl.DataFrame,
+    solutions: pl.DataFrame,
+    steps: pl.DataFrame,
+    step_scores: pl.DataFrame,
+    reference_logprobs: pl.DataFrame,
+    context: Context,
+    folder: Path,
 ) -> None:
-    """Leaves a model in `folder`; called again on the folder of a killed try, it goes on from there."""
-    context.tools["policy_trainer"](pairs, solutions, steps, step_scores, context.config, folder, context.tick)
+    """Learns from pairs of whole solutions. Leaves a model in `folder`; on the folder of a killed try it goes on from there."""
+    tables = {"pairs": pairs, "solutions": solutions, "steps": steps, "step_scores": step_scores}
+    context.tools["policy_trainer"](tables, reference_logprobs, context.config, folder, context.tick)
+
+
+def next_step_policy(step_pairs: pl.DataFrame, reference_logprobs: pl.DataFrame, context: Context, folder: Path) -> None:
+    """Learns from pairs of next steps (Step-DPO)."""
+    context.tools["policy_trainer"]({"step_pairs": step_pairs}, reference_logprobs, context.config, folder, context.tick)

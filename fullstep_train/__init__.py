@@ -1,7 +1,8 @@
 """The training layer: models from tables.
 
     solutions, steps, step_labels        → prm.train_prm       → a process-reward model → scorer.load_scorer → step_scores
-    pairs, solutions, steps, step_scores → policy.train_policy → a policy, reference_logprobs
+    pairs, solutions, steps, step_scores → reference.logprobs  → reference_logprobs   (or step_pairs alone: preferences)
+    all of these                         → policy.train_policy → a policy
 
 One item of work is a problem's group: its distinct solutions, tokenised once (`tokens`), and the matrix of pairs among
 them (`groups`). `forward` lays a group out as a tree of tokens, so that the prompt and shared beginnings are computed

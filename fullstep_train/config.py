@@ -123,8 +123,8 @@ class Token(Weights):
 Weighting = Annotated[Step | StepMean | Token, Field(discriminator="kind")]
 
 
-class DPO(Config):
-    """Step-wise DPO on the pairs.
+class Preference(Config):
+    """What objectives on preferences have in common.
 
     nll_weight: what -log pi of the chosen, as a mean over its tokens, is multiplied by when it is added to the loss of a
     pair (Pang et al., arXiv 2404.19733, equation 1); it holds the chosen up where DPO would let both fall.
@@ -133,9 +133,22 @@ class DPO(Config):
     of 1 already, change in the sigmoid only.
     """
 
-    kind: Literal["dpo"] = "dpo"
     nll_weight: float = Field(default=0.0, ge=0)
     length_normalised: bool = False
+
+
+class DPO(Preference):
+    """Step-wise DPO on pairs of whole solutions (the table pairs)."""
+
+    kind: Literal["dpo"] = "dpo"
+
+
+class StepDPO(Preference):
+    """Step-DPO on pairs of next steps (the table step_pairs; Lai et al., arXiv 2406.18629): the steps before are context, the
+    loss is on one step, and the end token follows only a step that ends its solution. The weighting is not used.
+    """
+
+    kind: Literal["step-dpo"] = "step-dpo"
 
 
 class SFT(Config):
@@ -147,7 +160,7 @@ class SFT(Config):
     kind: Literal["sft"] = "sft"
 
 
-Objective = Annotated[DPO | SFT, Field(discriminator="kind")]
+Objective = Annotated[DPO | StepDPO | SFT, Field(discriminator="kind")]
 
 
 class PolicyTraining(Training):

@@ -1,6 +1,7 @@
 """Groups: one problem's distinct tokenised solutions and the pairs among them, made from the tables.
 
     groups, dropped = preference_groups(pairs, solutions, steps, step_scores, tokenizer, max_length=2048)
+    groups, dropped = next_step_groups(step_pairs, tokenizer, max_length=2048)
     groups, dropped = labelled_groups(solutions, steps, step_labels, tokenizer, max_length=2048, target="label")
     groups[0].solutions[0].values      # [K] rewards (policy) or targets (PRM) of its steps
     groups[0].pairs                    # [P, 2] places of chosen and rejected among the solutions
@@ -28,7 +29,10 @@ NOTHING_LABELLED = "no step is labelled"
 
 @dataclass(frozen=True)
 class Solution:
-    """values: [K] one number per step: a reward, or a training target (NaN: left open)."""
+    """values: [K] one number per step: a reward, or a training target (NaN: left open).
+
+    solution_id: of a next step alone, the solution that it is from.
+    """
 
     solution_id: str
     tokens: Tokenised
@@ -69,14 +73,10 @@ def preference_groups(
 ) -> tuple[list[Group], Dropped]:
     """One group per problem and prompt, ordered by problem.
 
-    InputError: no pairs, a solution without scores, a reward that is NaN.
+    InputError: a solution without scores, a reward that is NaN.
     """
     if pairs.is_empty():
-        raise InputError(
-            what="there are no pairs to train on",
-            where="pairs",
-            next_step="see the reasons in rejects; more or other problems, or a larger samples.samples, give pairs",
-        )
+        return [], []
     used = pl.concat([pairs["chosen_id"], pairs["rejected_id"]]).unique()
     rewards = _rewards(pairs, step_scores)
     rows = _solution_rows(solutions.filter(pl.col("solution_id").is_in(used.implode())), steps)
@@ -98,6 +98,29 @@ def preference_groups(
         ids = list(dict.fromkeys(solution_id for pair in chosen_rejected for solution_id in pair))
         places = np.array([[ids.index(chosen), ids.index(rejected)] for chosen, rejected in chosen_rejected])
         groups.append(Group(problem_id, tuple(made[solution_id] for solution_id in ids), places))
+    return groups, dropped
+
+
+def next_step_groups(step_pairs: pl.DataFrame, tokenizer: Any, max_length: int) -> tuple[list[Group], Dropped]:
+    """One group per problem and prompt, ordered by problem, whose solutions are single steps.
+
+    The steps before are context: they stand with the prompt, and nothing is learnt of them. A step that several pairs name is
+    there once, with the value 0 (one step has one weight, whatever its reward).
+    """
+    members: dict[tuple[str, str], list[tuple[Solution, Solution]]] = {}
+    dropped: Dropped = []
+    for row in step_pairs.sort("problem_id", "step_pair_id").iter_rows(named=True):
+        chosen, rejected = (_next_step(row, side, tokenizer, max_length) for side in ("chosen", "rejected"))
+        if isinstance(chosen, str) or isinstance(rejected, str):
+            dropped.append(("step_pairs", row["step_pair_id"], chosen if isinstance(chosen, str) else str(rejected)))
+        else:
+            members.setdefault((row["problem_id"], row["prompt"]), []).append((chosen, rejected))
+    groups: list[Group] = []
+    for (problem_id, _), both in sorted(members.items(), key=lambda item: item[0]):
+        distinct = {solution.token_hash: solution for pair in both for solution in pair}
+        place = {token_hash: number for number, token_hash in enumerate(distinct)}
+        pairs = np.array([[place[chosen.token_hash], place[rejected.token_hash]] for chosen, rejected in both])
+        groups.append(Group(problem_id, tuple(distinct.values()), pairs))
     return groups, dropped
 
 
@@ -133,6 +156,14 @@ def labelled_groups(
             members.setdefault((row["problem_id"], row["prompt"]), []).append(made[row["solution_id"]])
     none = np.empty((0, 2), dtype=np.int64)
     return [Group(key[0], tuple(group), none) for key, group in sorted(members.items())], dropped + refused
+
+
+def _next_step(row: Mapping[str, Any], side: str, tokenizer: Any, max_length: int) -> Solution | str:
+    """A step of a row of step_pairs as a solution of one step, after prompt and prefix; or why it cannot be used."""
+    step = row[side]
+    context = row["prompt"] + row["prefix"]
+    tokens = tokenise(tokenizer, context, step, [len(step)], finished=row[f"{side}_finished"], max_length=max_length)
+    return tokens if isinstance(tokens, str) else Solution(row[f"{side}_id"], tokens, np.zeros(1))
 
 
 def step_values(table: pl.DataFrame, column: str) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fullstep_train.config import DPO, Step, StepMean, Token
+from fullstep_train.config import DPO, Preference, Step, StepMean, Token
 
 Weighting = Step | StepMean | Token
 LOGIT_MARGIN = 1e-6
@@ -94,7 +94,7 @@ def stepwise_dpo(
     pairs: Tensor,
     beta: float,
     weighting: Weighting,
-    objective: DPO = PLAIN,
+    objective: Preference = PLAIN,
 ) -> tuple[Tensor, dict[str, float]]:
     """The trained scalar, summed over the pairs of a group, and what is logged of it, summed too (TRL's names).
 

@@ -1,65 +1,136 @@
-"""Log-probabilities under the reference model: computed once, before anything is trained, and kept as the table
-reference_logprobs.
+"""reference_logprobs: log-probabilities under the reference model, which is the policy before its first update.
 
-    reference = reference_logprobs(model, groups, runs, identity, folder / "reference_logprobs.parquet", tick)
-    reference[solution_id]        # [T] float32
+    reference = load_reference("smollm2-135m-instruct", PolicyTraining())
+    rows, dropped = reference.logprobs(SolutionPairs(pairs, solutions, steps, step_scores), known=table)
+    by_token_hash = usable(rows, groups)          # [T] float32 for each solution of the groups
 
-The model is the policy before its first update (with LoRA: without adapters). Nothing random happens here, and the
-order of training is not touched. A table that is already there is used if it is of this model and these token ids.
+They are made once and kept as a table, so that a later run (other weights, beta, learning rate) starts to train at once. What
+`known` has for the same tokens under the same reference is taken as it is. Nothing random happens here.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 import torch
 from torch import Tensor
 
-from fullstep_train.forward import Runs
-from fullstep_train.groups import Group
-from fullstep_train.progress import Tick
-from schemas import TABLES
+from fullstep_train import models
+from fullstep_train.config import PolicyTraining
+from fullstep_train.forward import Runs, answer_logprobs, no_dropout, probe
+from fullstep_train.groups import Dropped, Group, Solution, reject_rows
+from fullstep_train.preferences import Preferences, SolutionPairs
+from fullstep_train.progress import Tick, no_tick
+from schemas import TABLES, InputError
+
+TABLE = TABLES["reference_logprobs"]
 
 
-def reference_logprobs(
-    model: Any, groups: Sequence[Group], runs: Runs, identity: str, path: Path, tick: Tick
-) -> dict[str, Tensor]:
-    """[T] log pi_ref of each solution's tokens, by solution. Ticks groups. identity: of the reference model."""
-    hashes = {solution.solution_id: solution.token_hash for group in groups for solution in group.solutions}
-    table = _stored(path, identity, hashes)
-    if table is None:
-        table = _computed(model, groups, runs, identity, hashes, tick)
-        part = path.with_name(f".{path.name}.part")
-        table.write_parquet(part)
-        part.replace(path)
-    tick(len(groups), len(groups))
-    return {solution_id: torch.tensor(logps) for solution_id, logps in table.select("solution_id", "logprobs").iter_rows()}
+def reference_identity(base: str, config: PolicyTraining) -> str:
+    """Content of the base model, type of its weights and of the computation: what decides the log-probs of given tokens."""
+    weights, computed = _types(config)
+    return f"{models.identity(models.resolve(base))}:{_name(weights)}:{_name(computed)}"
 
 
-def _stored(path: Path, identity: str, hashes: dict[str, str]) -> pl.DataFrame | None:
-    if not path.is_file():
-        return None
-    table = pl.read_parquet(path)
-    known = dict(table.filter(pl.col("reference") == identity).select("solution_id", "token_hash").iter_rows())
-    return table if known == hashes else None
+def load_causal(base: str, config: PolicyTraining) -> tuple[Any, Runs]:
+    """The base model, answering with log-probs, and how it can be run; as the reference and to be trained.
+
+    What is trained is float32; frozen weights are in the type of the computation.
+    """
+    weights, computed = _types(config)
+    model = models.load_causal(models.resolve(base), weights)
+    no_dropout(model)
+    answer_logprobs(model)
+    model = model.to(models.device())
+    return model, probe(model, config.max_group_tokens, computed)
 
 
-def _computed(model: Any, groups: Sequence[Group], runs: Runs, identity: str, hashes: dict[str, str], tick: Tick) -> pl.DataFrame:
-    rows: dict[str, dict[str, Any]] = {}
-    training = model.training
-    model.eval()
-    with torch.no_grad():
+def longest_of(model: Any, config: PolicyTraining) -> int:
+    """Most tokens of prompt + solution that are trained on: `max_length`, or the model's context where that is shorter."""
+    return min(config.max_length, models.context_length(model.config) or config.max_length)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A loaded reference model. identity: column `reference`."""
+
+    model: Any
+    tokenizer: Any
+    runs: Runs
+    identity: str
+    longest: int
+
+    def logprobs(
+        self, preferences: Preferences, known: pl.DataFrame | None = None, tick: Tick = no_tick
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Rows of reference_logprobs for every solution (or step) that can be trained on; `rejects` of the rest.
+
+        known: rows of the table from before, of whatever reference and solutions. Ticks groups.
+        """
+        groups, dropped = preferences.groups(self.tokenizer, self.longest)
+        found: dict[str, list[float]] = {}
+        if known is not None:
+            known = known.filter(pl.col("reference") == self.identity)
+            found.update(known.select("token_hash", "logprobs").iter_rows())
+        rows: dict[str, dict[str, Any]] = {}
         for done, group in enumerate(groups, start=1):
-            logps = runs.logprobs(model, [solution.tokens for solution in group.solutions])
-            for solution, logp in zip(group.solutions, logps, strict=True):
-                rows[solution.solution_id] = {
-                    "solution_id": solution.solution_id,
-                    "reference": identity,
-                    "token_hash": hashes[solution.solution_id],
-                    "logprobs": logp.float().cpu().tolist(),
+            missing = [solution for solution in group.solutions if solution.token_hash not in found]
+            found.update(self._computed(missing))
+            for solution in group.solutions:
+                rows[solution.token_hash] = {
+                    "token_hash": solution.token_hash,
+                    "reference": self.identity,
+                    "problem_id": group.problem_id,
+                    "solution_id": solution.solution_id if isinstance(preferences, SolutionPairs) else None,
+                    "logprobs": found[solution.token_hash],
                 }
             tick(done, len(groups))
-    model.train(training)
-    table = TABLES["reference_logprobs"]
-    return table.check(table.frame([rows[key] for key in sorted(rows)]), where="reference_logprobs")
+        ordered = sorted(rows.values(), key=lambda row: (row["problem_id"], row["token_hash"]))
+        return TABLE.check(TABLE.frame(ordered), where="reference_logprobs"), _rejects(dropped)
+
+    def _computed(self, solutions: Sequence[Solution]) -> dict[str, list[float]]:
+        if not solutions:
+            return {}
+        training = self.model.training
+        self.model.eval()
+        with torch.no_grad():
+            logps = self.runs.logprobs(self.model, [solution.tokens for solution in solutions])
+        self.model.train(training)
+        return {one.token_hash: logp.float().cpu().tolist() for one, logp in zip(solutions, logps, strict=True)}
+
+
+def load_reference(base: str, config: PolicyTraining) -> Reference:
+    """The reference of a policy that is trained from `base` by `config`. InputError: no such model, an unusable tokenizer."""
+    tokenizer = models.load_tokenizer(models.resolve(base))
+    model, runs = load_causal(base, config)
+    return Reference(model, tokenizer, runs, reference_identity(base, config), longest_of(model, config))
+
+
+def usable(table: pl.DataFrame, groups: Sequence[Group], identity: str) -> dict[str, Tensor]:
+    """[T] log pi_ref of each solution of the groups, by token hash. InputError: some have none under this reference."""
+    rows = table.filter(pl.col("reference") == identity).select("token_hash", "logprobs").iter_rows()
+    found = {token_hash: torch.tensor(logps) for token_hash, logps in rows}
+    missing = [solution for group in groups for solution in group.solutions if solution.token_hash not in found]
+    if missing:
+        raise InputError(
+            what="solutions without log-probs of their tokens under the reference model: another model, or another tokenizer",
+            where="reference_logprobs",
+            count=len(missing),
+            examples=[solution.solution_id for solution in missing],
+            next_step="make the table from the same pairs with the same base model (`load_reference`)",
+        )
+    return found
+
+
+def _rejects(dropped: Dropped) -> pl.DataFrame:
+    return reject_rows("reference_logprobs", dropped)
+
+
+def _types(config: PolicyTraining) -> tuple[torch.dtype, torch.dtype]:
+    computed = models.compute_dtype(config.dtype)
+    return (computed if config.lora is not None else torch.float32), computed
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

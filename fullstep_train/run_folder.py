@@ -14,7 +14,6 @@ import importlib.metadata
 import json
 import shutil
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,8 @@ DECIDING = {
     "steps": ("solution_id", "step_index", "stop"),
     "step_labels": ("solution_id", "step_index", "label", "value"),
     "step_scores": ("solution_id", "step_index", "scorer", "reward"),
+    "step_pairs": ("step_pair_id", "prompt", "prefix", "chosen", "rejected", "chosen_finished", "rejected_finished"),
+    "reference_logprobs": ("token_hash", "reference", "logprobs"),
 }
 """The columns of each table that a training depends on."""
 
@@ -62,10 +63,6 @@ class RunFolder:
     def first_process(self) -> bool:
         """Whether this process is the one that writes: the first of a distributed training, or the only one."""
         return PartialState().is_main_process
-
-    def first_process_first(self) -> AbstractContextManager[None]:
-        """The first process goes through the block, then the others, which find what it has written."""
-        return PartialState().main_process_first()
 
     def finished(self) -> bool:
         """Whether this run's model is complete. InputError: the folder holds another run's model or checkpoints."""

@@ -1,4 +1,7 @@
-"""reference_logprobs: what the reference model gives each token of a solution. Written before a policy is trained."""
+"""reference_logprobs: what the reference model gives each token of a solution (or of a step of step_pairs).
+
+Written by the stage `reference_logprobs`, before a policy is trained.
+"""
 
 import polars as pl
 
@@ -6,15 +9,19 @@ from schemas.table import Column, Reference, Table
 
 REFERENCE_LOGPROBS = Table(
     name="reference_logprobs",
-    version=1,
-    grain="one solution under one reference model",
-    doc="Per-token log-probabilities of the solution's tokens (end token included where the solution is finished).",
-    key=("solution_id", "reference"),
+    version=2,
+    grain="one text under one reference model",
+    doc="Per-token log-probabilities of a text after its prompt (the end token included where the text is finished).",
+    key=("token_hash", "reference"),
     columns=(
-        Column("solution_id", pl.String, "The solution."),
-        Column("reference", pl.String, "Identity of the reference model."),
-        Column("token_hash", pl.String, "Hash of prompt ids and solution ids: says whether a tokenizer is the same."),
-        Column("logprobs", pl.List(pl.Float32), "log pi_ref of each solution token, in order.", unit="nats"),
+        Column("token_hash", pl.String, "Hash of the prompt's ids and the text's ids: another tokenizer gives another hash."),
+        Column("reference", pl.String, "Identity of the reference model, type of its weights, type of the computation."),
+        Column("problem_id", pl.String, "The problem."),
+        Column("solution_id", pl.String, "The solution. Null: the text is a step of step_pairs.", nullable=True),
+        Column("logprobs", pl.List(pl.Float32), "log pi_ref of each token of the text, in order.", unit="nats"),
     ),
-    references=(Reference(("solution_id",), "solutions", ("solution_id",)),),
+    references=(
+        Reference(("problem_id",), "problems"),
+        Reference(("solution_id",), "solutions", ("solution_id",)),
+    ),
 )

@@ -7,6 +7,9 @@ import pytest
 
 from cli.recipe import load
 from cli.run import eval_options
+from fullstep_data.store import open_version
+from fullstep_train.groups import Solution
+from fullstep_train.reference import Reference
 from tests.cli.commands import done, invoke
 
 
@@ -25,6 +28,31 @@ def test_data_without_pairs_are_built_honestly_and_refused_at_once(samples: int,
     assert "the dataset has no pairs to train on" in refused.stderr
     assert f"{reason}: " in refused.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_step_dpo_learns_from_the_step_pairs(place: Path):
+    """One word in the recipe. What has no reference log-probs here is a step, so it has no solution either."""
+    line = "fs-train run tiny --data out/tiny --out out/steps --set policy.objective.kind=step-dpo"
+    pairs = open_version(str(place / "out/tiny")).frame("step_pairs")
+    assert f"on {pairs.height} pairs of {pairs['problem_id'].n_unique()} problems" in done(line, place).stdout
+    reference = open_version(str(place / "out/steps")).frame("reference_logprobs")
+    assert reference["solution_id"].null_count() == reference.height > 0
+    assert done("fs-data check out/steps", place).exit_code == 0
+
+
+def test_a_reference_of_the_dataset_serves_every_run(place: Path, monkeypatch: pytest.MonkeyPatch):
+    """The rows of the dataset are the run's, and the reference model computes nothing."""
+    done("fs-data build tiny --out out/tiny --set reference_logprobs.in_dataset=true", place)
+
+    def refuse(self: Reference, solutions: list[Solution]) -> dict[str, list[float]]:
+        assert not solutions
+        return {}
+
+    monkeypatch.setattr(Reference, "_computed", refuse)
+    done("fs-train run tiny --data out/tiny --out out/again", place)
+    tables = [open_version(str(place / folder)).frame("reference_logprobs") for folder in ("out/tiny", "out/again")]
+    assert tables[0].height > 0
+    assert tables[0].equals(tables[1])
 
 
 def test_a_run_folder_is_no_data(built: Path):

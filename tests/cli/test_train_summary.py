@@ -2,7 +2,7 @@ import polars as pl
 import pytest
 from rich.console import Group
 
-from cli.train_summary import Training, accuracy_table, reading, train_summary, training_curve
+from cli.train_summary import Training, accuracy_table, gradient_shares, reading, train_summary, training_curve
 from fullstep_data.accuracy import accuracy
 from schemas import TABLES
 from tests.cli.test_render import shown
@@ -63,6 +63,17 @@ def test_ungraded_answers_are_counted_as_not_correct_and_named():
 def test_without_held_out_problems_nothing_is_claimed():
     (only,) = lines(predictions([], []))
     assert "nothing is known of the policy" in only
+
+
+def test_where_the_gradient_went():
+    """Step 1: (0.2 + 0.4) / 2 = 30 %; step 2: 70 %; nothing reached step 3."""
+    curve = [
+        {"gradient_share/step_1": 0.2, "gradient_share/step_2": 0.8, "gradient_share/step_3": 0.0},
+        {"gradient_share/step_1": 0.4, "gradient_share/step_2": 0.6, "gradient_share/step_3": 0.0},
+    ]
+    assert [shown(line).strip() for line in gradient_shares(curve)] == ["share of the gradient by step: 1: 30%, 2: 70%"]
+    assert gradient_shares([{"gradient_share/step_1": 1.0}]) == []
+    assert gradient_shares([]) == []
 
 
 def test_accuracy_has_its_interval():

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from fullstep_train.config import PolicyTraining, StepDPO
+from fullstep_train.preferences import Preferences, SolutionPairs, StepPairs
 from schemas import TABLES
 from schemas.ids import content_id
 
@@ -20,6 +22,40 @@ class Tables:
     step_labels: pl.DataFrame
     step_scores: pl.DataFrame
     pairs: pl.DataFrame
+
+    def preferences(self, config: PolicyTraining | None = None) -> Preferences:
+        """What a policy of this config learns from."""
+        if config and isinstance(config.objective, StepDPO):
+            return StepPairs(self.step_pairs())
+        return SolutionPairs(self.pairs, self.solutions, self.steps, self.step_scores)
+
+    def step_pairs(self) -> pl.DataFrame:
+        """The second step of each first correct solution against those of the incorrect ones, where solutions differ first."""
+        spans = self.steps.join(self.solutions.drop("problem_id"), on="solution_id")
+        second = spans.filter(pl.col("step_index") == 1).with_columns(
+            prefix=pl.struct("text_right", "start").map_elements(lambda row: row["text_right"][: row["start"]], pl.String)
+        )
+        right = second.filter(pl.col("correct") & (pl.col("sample_index") == 0))
+        wrong = second.filter(~pl.col("correct"))
+        made = right.join(wrong, on=("problem_id", "prompt", "prefix"), suffix="_rejected")
+        rows = [
+            {
+                "step_pair_id": content_id(row["solution_id"], row["solution_id_rejected"]),
+                "problem_id": row["problem_id"],
+                "prompt": row["prompt"],
+                "prefix": row["prefix"],
+                "step_index": 1,
+                "chosen": row["text"],
+                "rejected": row["text_rejected"],
+                "chosen_finished": False,
+                "rejected_finished": False,
+                "chosen_id": row["solution_id"],
+                "rejected_id": row["solution_id_rejected"],
+                "policy": "tests",
+            }
+            for row in made.sort("problem_id", "sample_index_rejected").to_dicts()
+        ]
+        return TABLES["step_pairs"].check(TABLES["step_pairs"].frame(rows), where="step_pairs")
 
 
 def solution_text(a: int, b: int, c: int, error: int) -> list[str]:

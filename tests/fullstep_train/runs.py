@@ -10,13 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import torch
 from safetensors.torch import load_file
 
 from fullstep_train.config import PolicyTraining, PRMTraining
 from fullstep_train.policy import train_policy
+from fullstep_train.preferences import Preferences
 from fullstep_train.prm import train_prm
 from fullstep_train.progress import Tick, no_tick
+from fullstep_train.reference import load_reference
 from tests.fullstep_train.frames import Tables, make_tables
 
 # float32, so that the bounds of the tests hold on a GPU too, where dtype auto is bfloat16.
@@ -33,8 +36,15 @@ def run_prm(folder: Path, tick: Tick = no_tick, tables: Tables | None = None, **
 def run_policy(folder: Path, tick: Tick = no_tick, tables: Tables | None = None, **changes: Any) -> Path:
     tables = tables or make_tables(problems=6)
     config = PolicyTraining(**(FAST | {"warmup_steps": 1} | changes))
-    train_policy(tables.pairs, tables.solutions, tables.steps, tables.step_scores, config, "tiny-random", folder, tick)
+    preferences = tables.preferences(config)
+    train_policy(preferences, reference_of(preferences, config), config, "tiny-random", folder, tick)
     return folder
+
+
+def reference_of(preferences: Preferences, config: PolicyTraining) -> pl.DataFrame:
+    """Rows of reference_logprobs."""
+    rows, _ = load_reference("tiny-random", config).logprobs(preferences)
+    return rows
 
 
 RUNS: dict[str, Callable[..., Path]] = {"prm": run_prm, "policy": run_policy}

@@ -82,7 +82,7 @@ def gradients(tiny: Path, groups: list[Group]) -> dict[tuple[int, int], torch.Te
         runs = Runs(cut[0], torch.float32)
         with torch.no_grad():
             reference = {
-                s.solution_id: runs.logprobs(model, [s.tokens])[0] - 0.1 * number
+                s.token_hash: runs.logprobs(model, [s.tokens])[0] - 0.1 * number
                 for number, s in enumerate(s for group in groups for s in group.solutions)
             }
         losses = _losses(runs, reference, PolicyTraining(beta=0.1, weighting=Step(gamma=2.0)))

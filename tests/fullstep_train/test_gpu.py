@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
 import torch
 from torch import Tensor
@@ -90,8 +89,5 @@ def test_training_in_bfloat16_leaves_finite_losses(tmp_path: Path, kind: str, lo
     assert curve[0]["loss"] == pytest.approx(np.log(2), abs=0.05 if kind == "policy" else 0.3)
     assert len(curve) == (6 if kind == "policy" else 4)  # 6 problems, of which the PRM holds 2 back, twice, 2 a step
     assert torch.isfinite(weights(folder).float()).all()
-    if kind == "policy":
-        logprobs = pl.read_parquet(folder / "reference_logprobs.parquet")["logprobs"].explode()
-        assert logprobs.is_finite().all()
-    else:
+    if kind == "prm":
         assert json.loads((folder / "metrics.json").read_text())["validation"]["auc"] is not None

@@ -11,6 +11,7 @@ from fullstep_train.groups import (
     PAIR_LOST_A_SOLUTION,
     PROMPTS_DIFFER,
     labelled_groups,
+    next_step_groups,
     passes,
     preference_groups,
     reject_rows,
@@ -81,8 +82,29 @@ def test_pairs_over_two_prompts_are_dropped(tiny_tokenizer: Any) -> None:
 
 def test_no_pairs(tiny_tokenizer: Any) -> None:
     tables = make_tables()
-    with pytest.raises(InputError, match="no pairs"):
-        prefer(changed(tables, pairs=tables.pairs.clear()), tiny_tokenizer)
+    assert prefer(changed(tables, pairs=tables.pairs.clear()), tiny_tokenizer) == ([], [])
+
+
+def test_next_steps_stand_after_their_prefix(tiny_tokenizer: Any) -> None:
+    """Two wrong second steps against one right one: three texts, their first step in the context, no end token."""
+    rows = make_tables(problems=1).step_pairs()
+    (group,), dropped = next_step_groups(rows, tiny_tokenizer, 2048)
+    row = rows.row(0, named=True)
+    assert (len(group.solutions), group.pairs.tolist(), dropped) == (3, [[0, 1], [0, 2]], [])
+    chosen = group.solutions[0].tokens
+    assert tiny_tokenizer.decode(chosen.ids[: chosen.prompt_tokens]) == row["prompt"] + row["prefix"]
+    assert tiny_tokenizer.decode(chosen.ids[chosen.prompt_tokens :]) == row["chosen"]
+    assert set(chosen.step_of_token) == {0}
+    ended, _ = next_step_groups(rows.with_columns(chosen_finished=True), tiny_tokenizer, 2048)
+    assert ended[0].solutions[0].tokens.ids == (*chosen.ids, tiny_tokenizer.eos_token_id)
+
+
+def test_next_steps_that_are_too_long_are_dropped_with_their_pair(tiny_tokenizer: Any) -> None:
+    rows = make_tables(problems=1).step_pairs()
+    long = rows.with_columns(rejected=pl.when(pl.int_range(pl.len()) == 0).then(pl.lit("again " * 200)).otherwise("rejected"))
+    groups, dropped = next_step_groups(long, tiny_tokenizer, 100)
+    assert [len(group.pairs) for group in groups] == [1]
+    assert dropped == [("step_pairs", rows["step_pair_id"][0], TOO_LONG)]
 
 
 def test_pairs_without_scores(tiny_tokenizer: Any) -> None:

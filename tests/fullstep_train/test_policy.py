@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from fullstep_train import models
-from fullstep_train.config import DPO, SFT, LoRA, Step, StepMean, Token
+from fullstep_train.config import DPO, SFT, LoRA, PolicyTraining, Step, StepDPO, StepMean, Token
 from fullstep_train.groups import PAIR_LOST_A_SOLUTION
+from fullstep_train.policy import train_policy
+from fullstep_train.preferences import StepPairs
 from fullstep_train.watch import FALL
 from schemas import InputError
 from tests.fullstep_train.frames import make_tables
-from tests.fullstep_train.runs import run_policy, weights
+from tests.fullstep_train.runs import reference_of, run_policy, weights
 
 CHANGES: dict[str, Any] = {
     "epochs": 2,
@@ -61,7 +63,7 @@ def test_every_option_of_lora_and_of_the_weightings_has_an_effect(tmp_path: Path
 
 
 def test_every_objective_has_an_effect(tmp_path: Path, plain_run: Path) -> None:
-    objectives = (DPO(nll_weight=0.5), DPO(length_normalised=True), SFT())
+    objectives = (DPO(nll_weight=0.5), DPO(length_normalised=True), SFT(), StepDPO(), StepDPO(nll_weight=0.5))
     found = [weights(plain_run)]
     found += [weights(run_policy(tmp_path / f"{n}", tables=FEW, objective=made)) for n, made in enumerate(objectives)]
     for place, one in enumerate(found):
@@ -72,8 +74,8 @@ def test_sft_learns_the_chosen_and_nothing_of_the_rejected(tmp_path: Path) -> No
     folder = run_policy(tmp_path / "run", objective=SFT(), epochs=4, groups_per_step=6)
     curve = json.loads((folder / "training.json").read_text())
     # Before the first update: minus the mean of the reference's log-probs over the tokens of the chosen.
-    reference = pl.read_parquet(folder / "reference_logprobs.parquet")
     tables = make_tables(problems=6)
+    reference = reference_of(tables.preferences(), PolicyTraining())
     chosen = reference.filter(pl.col("solution_id").is_in(tables.pairs["chosen_id"].implode()))["logprobs"].explode()
     assert curve[0]["loss"] == pytest.approx(-chosen.mean(), rel=1e-5)
     assert curve[0]["chosen_tokens"] == len(chosen)
@@ -83,6 +85,52 @@ def test_sft_learns_the_chosen_and_nothing_of_the_rejected(tmp_path: Path) -> No
     tables = type(tables)(**(vars(tables) | {"step_scores": other}))
     again = run_policy(tmp_path / "again", tables=tables, objective=SFT(), epochs=4, groups_per_step=6)
     assert torch.equal(weights(again), weights(folder))
+
+
+def test_step_dpo_learns_one_step_in_its_context(tmp_path: Path, tiny: Path, tiny_tokenizer: Any) -> None:
+    """The first row is the formula on the second steps alone: log-probs of their tokens after prompt and first step."""
+    tables = make_tables(problems=2)
+    folder = run_policy(tmp_path / "run", tables=tables, objective=StepDPO(), epochs=4)
+    curve = json.loads((folder / "training.json").read_text())
+    model = models.load_causal(tiny, torch.float32)
+    rows = tables.step_pairs().to_dicts()
+    expected = {"chosen": 0.0, "rejected": 0.0}
+    for side in expected:
+        for row in rows:
+            context = tiny_tokenizer(row["prompt"] + row["prefix"])["input_ids"]
+            ids = torch.tensor([tiny_tokenizer(row["prompt"] + row["prefix"] + row[side])["input_ids"]])
+            assert ids[0, : len(context)].tolist() == context
+            with torch.no_grad():
+                logps = model(input_ids=ids).logits.log_softmax(-1)[0, :-1].gather(1, ids[0, 1:, None])
+            expected[side] += float(logps[len(context) - 1 :].sum()) / len(rows)
+    assert curve[0]["pairs"] == len(rows) == 4  # two problems, two wrong second steps each
+    assert curve[0]["logps/chosen"] == pytest.approx(expected["chosen"], rel=1e-5)
+    assert curve[0]["logps/rejected"] == pytest.approx(expected["rejected"], rel=1e-5)
+    assert curve[0]["loss"] == pytest.approx(0.6931472, abs=1e-5)
+    assert curve[-1]["rewards/accuracies"] == 1.0
+
+
+def test_the_objective_says_which_preferences_it_learns_from(tmp_path: Path) -> None:
+    preferences = FEW.preferences()
+    for config, given in ((PolicyTraining(objective=StepDPO()), preferences), (PolicyTraining(), StepPairs(FEW.step_pairs()))):
+        with pytest.raises(InputError, match="does not learn from"):
+            train_policy(given, pl.DataFrame(), config, "tiny-random", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_solution_needs_its_reference(tmp_path: Path) -> None:
+    """Rows of another model, and rows of other tokens, are no reference."""
+    preferences, config = FEW.preferences(), PolicyTraining()
+    table = reference_of(preferences, config)
+    for wrong in (table.head(5), table.with_columns(reference=pl.lit("other")), table.with_columns(token_hash=pl.lit("x"))):
+        with pytest.raises(InputError, match="without log-probs of their tokens") as told:
+            train_policy(preferences, wrong, config, "tiny-random", tmp_path / "run")
+        assert told.value.count == 16 - (5 if wrong.height == 5 else 0)
+
+
+def test_no_pairs(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no pairs to train on"):
+        run_policy(tmp_path / "run", tables=type(FEW)(**(vars(FEW) | {"pairs": FEW.pairs.clear()})))
 
 
 def test_nll_weight_holds_the_chosen_up(tmp_path: Path) -> None:
@@ -141,7 +189,7 @@ def test_equal_rewards_are_told(tmp_path: Path) -> None:
 
 def test_out_of_memory_names_the_setting(tmp_path: Path) -> None:
     def tick(done: int, total: int) -> None:
-        if done > 4:
+        if done:
             torch.empty(2**60, dtype=torch.uint8)
 
     with pytest.raises(InputError, match="memory ran out") as told:
@@ -170,7 +218,6 @@ def test_what_the_folder_holds(plain_run: Path, tiny: Path) -> None:
         "generation_config.json",
         "model.safetensors",
         "policy.json",
-        "reference_logprobs.parquet",
         "rejects.parquet",
         "tokenizer.json",
         "tokenizer_config.json",

@@ -1,60 +1,103 @@
-"""reference: the table of reference log-probs, made once and reused only where it is ours."""
+"""reference: one row per text, of the untrained model; what is known already is not computed again."""
 
-import json
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 import torch
 
 from fullstep_train import models
-from fullstep_train.forward import answer_logprobs, probe
-from fullstep_train.groups import preference_groups
-from fullstep_train.progress import no_tick
-from fullstep_train.reference import reference_logprobs
+from fullstep_train.config import LoRA, PolicyTraining, StepDPO
+from fullstep_train.reference import Reference, load_reference, reference_identity, usable
 from schemas import TABLES
 from tests.fullstep_train.frames import make_tables
-from tests.fullstep_train.runs import run_policy
+from tests.fullstep_train.runs import reference_of
 
 FEW = make_tables(problems=4)
+CONFIG = PolicyTraining(dtype="float32")
 
 
 @pytest.fixture(scope="module")
-def plain_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run_policy(tmp_path_factory.mktemp("policy"), tables=FEW)
+def reference(tiny: Path) -> Reference:
+    return load_reference("tiny-random", CONFIG)
 
 
-def test_the_reference_is_a_table(plain_run: Path, tiny: Path) -> None:
-    table = pl.read_parquet(plain_run / "reference_logprobs.parquet")
+@pytest.fixture(scope="module")
+def table(reference: Reference) -> pl.DataFrame:
+    return reference.logprobs(FEW.preferences())[0]
+
+
+def test_one_row_per_solution_of_the_pairs(table: pl.DataFrame, tiny: Path) -> None:
     assert not TABLES["reference_logprobs"].violations(table)
     assert set(table["solution_id"]) == set(FEW.pairs["chosen_id"]) | set(FEW.pairs["rejected_id"])
-    assert set(table["reference"]) == {models.identity(tiny)}
+    assert set(table["reference"]) == {f"{models.identity(tiny)}:float32:float32"}
 
 
-def test_the_reference_is_reused_and_recomputed_where_it_is_not_ours(tmp_path: Path, plain_run: Path) -> None:
-    """A stored table of these tokens is taken as it is; one of another model is not."""
-    stored = pl.read_parquet(plain_run / "reference_logprobs.parquet")
-    for name, table in {
-        "moved": stored.with_columns(pl.col("logprobs").list.eval(pl.element() - 1)),
-        "foreign": stored.with_columns(pl.col("logprobs").list.eval(pl.element() - 1), reference=pl.lit("other")),
-    }.items():
-        (tmp_path / name).mkdir()
-        table.write_parquet(tmp_path / name / "reference_logprobs.parquet")
-        first = json.loads((run_policy(tmp_path / name, tables=FEW) / "training.json").read_text())[0]
-        assert (first["rewards/chosen"] == 0.0) == (name == "foreign")
-
-
-def test_it_moves_neither_random_state_nor_mode(tmp_path: Path, tiny: Path) -> None:
+def test_they_are_the_log_probs_of_the_model(table: pl.DataFrame, tiny: Path, tiny_tokenizer: Any) -> None:
     model = models.load_causal(tiny, torch.float32)
-    answer_logprobs(model)
-    groups, _ = preference_groups(
-        FEW.pairs, FEW.solutions, FEW.steps, FEW.step_scores, models.load_tokenizer(tiny), max_length=2048
-    )
-    runs = probe(model.train(), 9999, torch.float32)
+    row = FEW.solutions.row(0, named=True)
+    start = len(tiny_tokenizer(row["prompt"])["input_ids"])
+    ids = torch.tensor([[*tiny_tokenizer(row["prompt"] + row["text"])["input_ids"], tiny_tokenizer.eos_token_id]])
+    with torch.no_grad():
+        logps = model(input_ids=ids).logits.log_softmax(-1)[0, :-1].gather(1, ids[0, 1:, None])[start - 1 :, 0]
+    found = table.filter(solution_id=row["solution_id"])["logprobs"].item()
+    assert found.to_list() == pytest.approx(logps.tolist(), abs=1e-5)
+
+
+def test_what_is_known_is_taken_and_the_rest_computed(reference: Reference, table: pl.DataFrame) -> None:
+    """Three rows are known (moved, so that they can be told); two more are another model's."""
+    moved = table.with_columns(pl.col("logprobs").list.eval(pl.element() - 1))
+    known = pl.concat([moved.head(3), moved[3:5].with_columns(reference=pl.lit("other"))])
+    passes: list[int] = []
+    rows, dropped = reference.logprobs(FEW.preferences(), known, lambda done, total: passes.append(done))
+    assert dropped.is_empty()
+    assert rows.head(3).equals(moved.head(3))
+    assert rows[3:].select(pl.exclude("logprobs")).equals(table[3:].select(pl.exclude("logprobs")))
+    assert rows[3:]["logprobs"].explode().to_list() == pytest.approx(table[3:]["logprobs"].explode().to_list(), abs=1e-5)
+    assert passes == [1, 2, 3, 4]
+
+
+def test_next_steps_have_rows_without_a_solution(reference: Reference) -> None:
+    rows, _ = reference.logprobs(FEW.preferences(PolicyTraining(objective=StepDPO())))
+    assert rows["solution_id"].null_count() == rows.height == 4 * 3  # a right second step and two wrong ones per problem
+
+
+def test_what_cannot_be_trained_on_is_a_reject(tiny: Path) -> None:
+    short = load_reference("tiny-random", CONFIG.model_copy(update={"max_length": 50}))
+    rows, dropped = short.logprobs(FEW.preferences())
+    assert 0 < rows.height < 16
+    assert rows.height + dropped.filter(table="solutions").height == 16
+    assert set(dropped["stage"]) == {"reference_logprobs"}
+
+
+def test_it_moves_neither_random_state_nor_mode(reference: Reference, table: pl.DataFrame) -> None:
     state = torch.random.get_rng_state()
-    found = reference_logprobs(model, groups, runs, "tiny", tmp_path / "table.parquet", no_tick)
+    reference.model.train()
+    again, _ = reference.logprobs(FEW.preferences())
     assert torch.equal(state, torch.random.get_rng_state())
-    assert model.training
-    again = reference_logprobs(model, groups, runs, "tiny", tmp_path / "table.parquet", no_tick)
-    assert found.keys() == again.keys()
-    assert all(torch.equal(found[key], again[key]) for key in found)
+    assert reference.model.training
+    assert again.equals(table)
+
+
+def test_no_preferences_no_rows(reference: Reference) -> None:
+    empty = type(FEW)(**(vars(FEW) | {"pairs": FEW.pairs.clear()}))
+    assert reference.logprobs(empty.preferences())[0].is_empty()
+
+
+def test_usable_gives_tensors_by_token_hash(reference: Reference, table: pl.DataFrame) -> None:
+    groups, _ = FEW.preferences().groups(reference.tokenizer, 2048)
+    found = usable(table, groups, reference.identity)
+    solution = groups[0].solutions[0]
+    assert found[solution.token_hash].shape == (len(solution.tokens.step_of_token),)
+
+
+def test_the_identity_tells_types(tiny: Path) -> None:
+    """Frozen weights are in the type of the computation, so adapters have another reference than full training."""
+    half = PolicyTraining(dtype="bfloat16")
+    names = [
+        reference_identity("tiny-random", config).partition(":")[2]
+        for config in (CONFIG, half, PolicyTraining(dtype="bfloat16", lora=LoRA()))
+    ]
+    assert names == ["float32:float32", "float32:bfloat16", "bfloat16:bfloat16"]
+    assert not reference_of(FEW.preferences(), half).is_empty()

@@ -25,13 +25,11 @@ WITH_DROPOUT = LoRA(rank=2, dropout=0.1)  # so that the random state matters
 @pytest.mark.parametrize("lora", [None, WITH_DROPOUT])
 @pytest.mark.parametrize("kind", ["prm", "policy"])
 def test_an_interrupted_run_goes_on_to_the_same_bytes(tmp_path: Path, kind: str, lora: Any) -> None:
-    """Stopped in the first step, after a checkpoint, between two, and (policy) within the reference pass; seeds set
-    differently between.
-    """
+    """Stopped in the first step, after a checkpoint, and between two; seeds set differently between."""
     settings = {"lora": lora, "epochs": 2, "save_every": 1}
     whole = RUNS[kind](tmp_path / "whole", **settings)
     broken = tmp_path / "broken"
-    for place, moment in enumerate((1, 4, 6) if kind == "prm" else (3, 7, 19, 31)):
+    for place, moment in enumerate((1, 4, 6) if kind == "prm" else (1, 5, 8)):
         torch.manual_seed(100 + place)
         with pytest.raises(KeyboardInterrupt):
             RUNS[kind](broken, stop_at(moment), **settings)
@@ -41,7 +39,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(tmp_path: Path, kind: str,
     assert contents(broken) == contents(whole)
     assert not (broken / "checkpoints").exists()
     # What was done before the last checkpoint is not done again.
-    assert len(seen) < (10 if kind == "prm" else 12)
+    assert len(seen) < 10
 
 
 def test_mean_over_pairs_whatever_the_sizes_of_the_groups(tmp_path: Path, tiny: Path, tiny_tokenizer: Any) -> None:
@@ -69,14 +67,14 @@ def test_mean_over_pairs_whatever_the_sizes_of_the_groups(tmp_path: Path, tiny: 
 
 
 def test_ticks_count_up_to_the_whole(tmp_path: Path) -> None:
-    """4 reference groups, then 4 training groups of the cost of 3, one or (with a prompt in common) two at a time: 16 units."""
+    """4 groups, one at a time, or two where they have a long prompt in common."""
     longer = pl.lit("An example. " * 20) + pl.col("prompt")
     tables = type(FEW)(**(vars(FEW) | {"solutions": FEW.solutions.with_columns(prompt=longer)}))
-    for pack_tokens, training in ((1, [7, 10, 13, 16]), (4096, [10, 16])):
+    for pack_tokens, training in ((1, [1, 2, 3, 4]), (4096, [2, 4])):
         seen: list[tuple[int, int]] = []
         run_policy(tmp_path / str(pack_tokens), lambda *now: seen.append(now), tables=tables, pack_tokens=pack_tokens)  # noqa: B023  # called at once
-        assert {total for _, total in seen} == {16}
-        assert [done for done, _ in seen] == [1, 2, 3, 4, 4, *training]
+        assert {total for _, total in seen} == {4}
+        assert [done for done, _ in seen] == training
 
 
 @pytest.mark.slow

@@ -68,7 +68,7 @@ def test_dictionary_for_few_values_split_for_floats_lengths_for_text() -> None:
     assert "DELTA_LENGTH_BYTE_ARRAY" in found["solution_id"]
     assert not any("DICTIONARY" in encoding for encoding in found["step_index"])
 
-    logprobs = {"solution_id": "s", "reference": "r", "token_hash": "h", "logprobs": [-0.5, -1.5]}
+    logprobs = {"problem_id": "p", "solution_id": "s", "reference": "r", "token_hash": "h", "logprobs": [-0.5, -1.5]}
     found = _encodings(TABLES["reference_logprobs"], TABLES["reference_logprobs"].frame([logprobs]))
     assert "BYTE_STREAM_SPLIT" in found["logprobs.list.element"]
 
