@@ -62,7 +62,8 @@ def show(dataset: str, table: str | None, rows: int) -> None:
     """Show the tables of a dataset, or one of them.
 
     Without TABLE: rows of each table, and what was dropped why. With TABLE: its columns, what they mean, and its first
-    rows. VERSION is a number or a tag; without it, the latest version is shown.
+    rows. VERSION is a number, a tag or a day (@2026-11-22: the newest version of that day or before); without it, the
+    latest version is shown. So it is wherever a command takes DIR[@VERSION].
     """
     from cli.show import show_table, show_version
 
@@ -108,6 +109,30 @@ def log(dataset: str) -> None:
     from cli.show import show_log
 
     show_log(dataset)
+
+
+@main.command(
+    "tag",
+    cls=Command,
+    examples=("fs-data tag out/tiny@1 v1", "fs-data tag out/tiny"),
+)
+@click.argument("dataset", metavar=DATASET)
+@click.argument("name", required=False)
+@click.option("--delete", is_flag=True, help="Take the tag away; the version stays.")
+def tag(dataset: str, name: str | None, delete: bool) -> None:
+    """Name a version, or list the tags of a dataset.
+
+    With NAME: the version (the latest, where none is named) can be read as DIR@NAME from now on. A tag never moves, and
+    `fs-data gc` never removes a version that has one.
+    """
+    from cli.versions import delete_tag, show_tags, tag_version
+
+    if name is None:
+        show_tags(dataset)
+    elif delete:
+        delete_tag(dataset, name)
+    else:
+        tag_version(dataset, name)
 
 
 @main.command(
