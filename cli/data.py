@@ -136,6 +136,26 @@ def tag(dataset: str, name: str | None, delete: bool) -> None:
 
 
 @main.command(
+    "diff",
+    cls=Command,
+    examples=("fs-data diff out/tiny@1 out/tiny", "fs-data diff out/tiny@1 out/tiny --json"),
+)
+@click.argument("before", metavar="DIR[@VERSION]")
+@click.argument("after", metavar="DIR[@VERSION]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
+def diff(before: str, after: str, as_json: bool) -> None:
+    """Tell what changed from one version to another.
+
+    Per table the rows that were added, removed and changed, by key; how the recipe differs; how far the rewards of the
+    same steps moved; which problems gained their first pairs or lost all of them. The two may be versions of one
+    dataset or of two.
+    """
+    from cli.diff import show_diff
+
+    show_diff(before, after, as_json)
+
+
+@main.command(
     "check",
     cls=Command,
     examples=("fs-data check out/tiny", "fs-data check out/tiny@1"),

@@ -42,14 +42,18 @@ _HUGE_INTEGER = pa.decimal128(38, 0)  # DuckDB's type of a sum of integers, as A
 
 
 class Parts(AbstractFileSystem):
-    """The files of a version under the names fullstep://parts/<table>/<key>.parquet, for reading only."""
+    """The files of a version under the names fullstep://parts/<table>/<key>.parquet, for reading only.
+
+    scheme: another word than `fullstep`, where one connection reads two versions.
+    """
 
     protocol = SCHEME
     cachable = False
 
-    def __init__(self, root: Path, files: list[Path]) -> None:
+    def __init__(self, root: Path, files: list[Path], scheme: str = SCHEME) -> None:
         super().__init__()
-        self._files = {f"{SCHEME}://{path.relative_to(root).as_posix()}": path for path in files}
+        self.protocol = scheme
+        self._files = {f"{scheme}://{path.relative_to(root).as_posix()}": path for path in files}
 
     def exists(self, path: str, **kwargs: Any) -> bool:
         return path in self._files
@@ -100,9 +104,9 @@ def connect(version: Version) -> Iterator[duckdb.DuckDBPyConnection]:
             connection.unregister_filesystem(SCHEME)
 
 
-def located(version: Version, path: Path) -> str:
+def located(version: Version, path: Path, scheme: str = SCHEME) -> str:
     """The name under which `Parts` knows a file of the version."""
-    return f"{SCHEME}://{path.relative_to(version.path).as_posix()}"
+    return f"{scheme}://{path.relative_to(version.path).as_posix()}"
 
 
 def sql(version: Version, text: str) -> pl.DataFrame:
