@@ -156,6 +156,28 @@ def diff(before: str, after: str, as_json: bool) -> None:
 
 
 @main.command(
+    "lineage",
+    cls=Command,
+    examples=("fs-data lineage out/tiny", "fs-data lineage out/tiny@1 --format mermaid > lineage.mmd"),
+)
+@click.argument("dataset", metavar=DATASET)
+@click.argument("pair", required=False)
+@click.option(
+    "--format", "form", default="text", show_default=True, type=click.Choice(["text", "mermaid", "json"]), help="Output."
+)
+def lineage(dataset: str, pair: str | None, form: str) -> None:
+    """Tell where a preference pair comes from.
+
+    Back from the pair to its two solutions, their sampler and seeds, the grader, the step labels, the PRM behind the
+    scores with the rows that it was trained on, and the problem's row in its source. PAIR is a pair_id or the beginning
+    of one; without it, the pair of the widest margin is taken.
+    """
+    from cli.lineage import show_lineage
+
+    show_lineage(dataset, pair, form)
+
+
+@main.command(
     "check",
     cls=Command,
     examples=("fs-data check out/tiny", "fs-data check out/tiny@1"),

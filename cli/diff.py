@@ -14,6 +14,9 @@ from cli.render import bar, console, counted, plain_table, section
 from fullstep_data.diff import Diff, Drift, ProblemPairs, TableDiff, diff
 from fullstep_data.store import open_version
 
+SHOWN_KEYS = 2
+"""Keys of each kind that the text names; --json has up to five."""
+
 
 def show_diff(before: str, after: str, as_json: bool) -> None:
     """Print the differences as blocks, or as one JSON object."""
@@ -39,7 +42,9 @@ def _blocks(found: Diff) -> list[RenderableType]:
     if found.problems is not None:
         blocks.append(section("Problems with pairs", *_problems(found.problems)))
     examples = [
-        Text(f"{name} {what}: {', '.join(keys)}") for name, table in found.tables.items() for what, keys in table.examples.items()
+        Text(f"{name} {what}: {', '.join(keys[:SHOWN_KEYS])}")
+        for name, table in found.tables.items()
+        for what, keys in table.examples.items()
     ]
     if examples:
         blocks.append(section("The first keys of each", *examples))
