@@ -18,7 +18,7 @@ def test_the_tree_goes_back_to_seed_grader_prm_and_source(built: Path):
         "builtin:sums.jsonl",
     ):
         assert word in text
-    assert text.count("(see above)") == 4  # of the rejected solution: grader, labels, PRM and problem; and its sampler, cut short
+    assert text.count("above)") == 5  # under the rejected solution: sampler, grader, labels, PRM and problem
     assert "validation problems" in text
 
 
