@@ -13,6 +13,7 @@ import click
 from cli.command import App, Command
 
 DATASET = "DIR[@VERSION]"
+HOURS = click.FloatRange(min=0)
 
 
 @click.group(
@@ -192,6 +193,37 @@ def check(dataset: str) -> int:
     from cli.show import show_check
 
     return show_check(dataset)
+
+
+@main.command(
+    "gc",
+    cls=Command,
+    examples=("fs-data gc out/tiny", "fs-data gc out/tiny --keep 1 --delete"),
+)
+@click.argument("dataset", metavar="DIR")
+@click.option(
+    "--keep", metavar="N", type=click.IntRange(min=1), help="Give up versions, but for the newest N and those with a tag."
+)
+@click.option(
+    "--older-than",
+    "hours",
+    metavar="HOURS",
+    default=24.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Spare younger files.",
+)
+@click.option("--delete", is_flag=True, help="Remove it; without this, only what would be removed is told.")
+def gc(dataset: str, keep: int | None, hours: float, delete: bool) -> None:
+    """Remove what no version of a dataset needs.
+
+    That is what killed builds and versions given up left behind: parts, models, half-made models, temp files. Spared are
+    versions with a tag, files younger than a day (a build on another machine may be about to use them), and everything
+    while a build runs in the folder. A dataset that was trained on should keep the version that was used: tag it.
+    """
+    from cli.versions import collect_garbage
+
+    collect_garbage(dataset, keep, hours, delete)
 
 
 @main.command(

@@ -41,3 +41,18 @@ def test_mistakes_are_told(built: Path, line: str, fragment: str):
     assert fragment in result.stderr
     assert "\n  next: " in result.stderr
     assert not list((built / "out/tiny").glob("tags/*"))
+
+
+def test_gc_tells_first_and_removes_only_when_told_to(place: Path):
+    done("fs-data build tiny --out out/tiny --set samples.samples=4", place)
+    told = done("fs-data gc out/tiny --keep 1 --older-than 0", place).stdout
+    assert "Would be removed" in told
+    assert "versions 1" in told
+    assert "nothing was removed" in told
+    assert len(list((place / "out/tiny/versions").iterdir())) == 2
+    assert "spared for being younger than 24 hours" in done("fs-data gc out/tiny --keep 1", place).stdout
+    assert "Removed" in done("fs-data gc out/tiny --keep 1 --older-than 0 --delete", place).stdout
+    assert [path.name for path in (place / "out/tiny/versions").iterdir()] == ["000002.json"]
+    assert done("fs-data check out/tiny", place).stdout.startswith("ok")
+    assert "a version needs every file" in done("fs-data gc out/tiny", place).stdout
+    done("fs-train run tiny --data out/tiny --out out/after", place)
