@@ -13,6 +13,7 @@ import click
 from cli.command import App, Command
 
 DATASET = "DIR[@VERSION]"
+FORM = click.Choice(["table", "csv", "json", "markdown", "parquet"])
 HOURS = click.FloatRange(min=0)
 
 
@@ -79,21 +80,54 @@ def show(dataset: str, table: str | None, rows: int) -> None:
     cls=Command,
     examples=(
         'fs-data sql out/tiny "SELECT correct, count(*) AS solutions FROM solutions GROUP BY correct"',
-        'fs-data sql out/tiny@1 "SELECT * FROM pairs ORDER BY margin DESC LIMIT 5" --format csv',
+        'fs-data sql out/tiny@1 "FROM preferences ORDER BY margin DESC LIMIT 5" --format json',
     ),
 )
 @click.argument("dataset", metavar=DATASET)
-@click.argument("query")
-@click.option("--format", "form", default="table", show_default=True, type=click.Choice(["table", "csv", "json"]), help="Output.")
-def sql(dataset: str, query: str, form: str) -> None:
+@click.argument("query", required=False)
+@click.option("--file", "script", metavar="FILE", help="Run the statements of a .sql file.")
+@click.option("--version", metavar="VERSION", help="The same as DIR@VERSION.")
+@click.option("--format", "form", default="table", show_default=True, type=FORM, help="Output.")
+def sql(dataset: str, query: str | None, script: str | None, version: str | None, form: str) -> None:
     """Ask a dataset in SQL.
 
-    The dialect is DuckDB's, read-only. Every table of the version is a view by its name; `fs-data show DIR TABLE` tells
-    its columns.
+    The dialect is DuckDB's, read-only and shut in: no file but the version's own can be reached. Every table is a view
+    by its name; `steps_wide` (each step with all that is known of it), `preferences` (pairs as text, with rewards) and
+    `rewards` are joined already. Without QUERY: standard input, or on a terminal a shell with history and completion.
+    docs/cookbook.md answers twenty questions.
     """
-    from cli.show import show_answer
+    from pathlib import Path
 
-    show_answer(dataset, query, form)
+    from cli.sql import named, read_script, show_answers
+
+    if query is not None and script is not None:
+        raise click.UsageError("give QUERY or --file, not both")
+    opened = named(dataset, version)
+    if query is None and script is None and sys.stdin.isatty():
+        from cli.shell import run_shell
+
+        run_shell(opened)
+    else:
+        text = query if query is not None else read_script(Path(script)) if script else sys.stdin.read()
+        show_answers(opened, text, form)
+
+
+@main.command(
+    "views",
+    cls=Command,
+    examples=("fs-data views out/tiny", "fs-data views out/tiny@1 --out version-1.sql"),
+)
+@click.argument("dataset", metavar=DATASET)
+@click.option("--out", metavar="FILE", default="views.sql", show_default=True, help="Where to write; - is standard output.")
+def views(dataset: str, out: str) -> None:
+    """Write a version's tables and ready joins as SQL views.
+
+    Any DuckDB opens them without fullstep, from any folder: duckdb -init views.sql. The folder of the dataset has such
+    a file for its latest version already, with relative paths.
+    """
+    from cli.sql import write_views
+
+    write_views(dataset, out)
 
 
 @main.command(
