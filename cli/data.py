@@ -14,6 +14,8 @@ from cli.command import App, Command
 from cli.processes import Processes, processes_options
 
 DATASET = "DIR[@VERSION]"
+FORM = click.Choice(["table", "csv", "json", "markdown", "parquet"])
+HOURS = click.FloatRange(min=0)
 
 
 @click.group(
@@ -64,7 +66,8 @@ def show(dataset: str, table: str | None, rows: int) -> None:
     """Show the tables of a dataset, or one of them.
 
     Without TABLE: rows of each table, and what was dropped why. With TABLE: its columns, what they mean, and its first
-    rows. VERSION is a number or a tag; without it, the latest version is shown.
+    rows. VERSION is a number, a tag or a day (@2026-11-22: the newest version of that day or before); without it, the
+    latest version is shown. So it is wherever a command takes DIR[@VERSION].
     """
     from cli.show import show_table, show_version
 
@@ -79,21 +82,54 @@ def show(dataset: str, table: str | None, rows: int) -> None:
     cls=Command,
     examples=(
         'fs-data sql out/tiny "SELECT correct, count(*) AS solutions FROM solutions GROUP BY correct"',
-        'fs-data sql out/tiny@1 "SELECT * FROM pairs ORDER BY margin DESC LIMIT 5" --format csv',
+        'fs-data sql out/tiny@1 "FROM preferences ORDER BY margin DESC LIMIT 5" --format json',
     ),
 )
 @click.argument("dataset", metavar=DATASET)
-@click.argument("query")
-@click.option("--format", "form", default="table", show_default=True, type=click.Choice(["table", "csv", "json"]), help="Output.")
-def sql(dataset: str, query: str, form: str) -> None:
+@click.argument("query", required=False)
+@click.option("--file", "script", metavar="FILE", help="Run the statements of a .sql file.")
+@click.option("--version", metavar="VERSION", help="The same as DIR@VERSION.")
+@click.option("--format", "form", default="table", show_default=True, type=FORM, help="Output.")
+def sql(dataset: str, query: str | None, script: str | None, version: str | None, form: str) -> None:
     """Ask a dataset in SQL.
 
-    The dialect is DuckDB's, read-only. Every table of the version is a view by its name; `fs-data show DIR TABLE` tells
-    its columns.
+    The dialect is DuckDB's, read-only and shut in: no file but the version's own can be reached. Every table is a view
+    by its name; `steps_wide` (each step with all that is known of it), `preferences` (pairs as text, with rewards) and
+    `rewards` are joined already. Without QUERY: standard input, or on a terminal a shell with history and completion.
+    docs/cookbook.md answers twenty questions.
     """
-    from cli.show import show_answer
+    from pathlib import Path
 
-    show_answer(dataset, query, form)
+    from cli.sql import named, read_script, show_answers
+
+    if query is not None and script is not None:
+        raise click.UsageError("give QUERY or --file, not both")
+    opened = named(dataset, version)
+    if query is None and script is None and sys.stdin.isatty():
+        from cli.shell import run_shell
+
+        run_shell(opened)
+    else:
+        text = query if query is not None else read_script(Path(script)) if script else sys.stdin.read()
+        show_answers(opened, text, form)
+
+
+@main.command(
+    "views",
+    cls=Command,
+    examples=("fs-data views out/tiny", "fs-data views out/tiny@1 --out version-1.sql"),
+)
+@click.argument("dataset", metavar=DATASET)
+@click.option("--out", metavar="FILE", default="views.sql", show_default=True, help="Where to write; - is standard output.")
+def views(dataset: str, out: str) -> None:
+    """Write a version's tables and ready joins as SQL views.
+
+    Any DuckDB opens them without fullstep, from any folder: duckdb -init views.sql. The folder of the dataset has such
+    a file for its latest version already, with relative paths.
+    """
+    from cli.sql import write_views
+
+    write_views(dataset, out)
 
 
 @main.command(
@@ -113,6 +149,72 @@ def log(dataset: str) -> None:
 
 
 @main.command(
+    "tag",
+    cls=Command,
+    examples=("fs-data tag out/tiny@1 v1", "fs-data tag out/tiny"),
+)
+@click.argument("dataset", metavar=DATASET)
+@click.argument("name", required=False)
+@click.option("--delete", is_flag=True, help="Take the tag away; the version stays.")
+def tag(dataset: str, name: str | None, delete: bool) -> None:
+    """Name a version, or list the tags of a dataset.
+
+    With NAME: the version (the latest, where none is named) can be read as DIR@NAME from now on. A tag never moves, and
+    `fs-data gc` never removes a version that has one.
+    """
+    from cli.versions import delete_tag, show_tags, tag_version
+
+    if name is None:
+        show_tags(dataset)
+    elif delete:
+        delete_tag(dataset, name)
+    else:
+        tag_version(dataset, name)
+
+
+@main.command(
+    "diff",
+    cls=Command,
+    examples=("fs-data diff out/tiny@1 out/tiny", "fs-data diff out/tiny@1 out/tiny --json"),
+)
+@click.argument("before", metavar="DIR[@VERSION]")
+@click.argument("after", metavar="DIR[@VERSION]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
+def diff(before: str, after: str, as_json: bool) -> None:
+    """Tell what changed from one version to another.
+
+    Per table the rows that were added, removed and changed, by key; how the recipe differs; how far the rewards of the
+    same steps moved; which problems gained their first pairs or lost all of them. The two may be versions of one
+    dataset or of two.
+    """
+    from cli.diff import show_diff
+
+    show_diff(before, after, as_json)
+
+
+@main.command(
+    "lineage",
+    cls=Command,
+    examples=("fs-data lineage out/tiny", "fs-data lineage out/tiny@1 --format mermaid > lineage.mmd"),
+)
+@click.argument("dataset", metavar=DATASET)
+@click.argument("pair", required=False)
+@click.option(
+    "--format", "form", default="text", show_default=True, type=click.Choice(["text", "mermaid", "json"]), help="Output."
+)
+def lineage(dataset: str, pair: str | None, form: str) -> None:
+    """Tell where a preference pair comes from.
+
+    Back from the pair to its two solutions, their sampler and seeds, the grader, the step labels, the PRM behind the
+    scores with the rows that it was trained on, and the problem's row in its source. PAIR is a pair_id or the beginning
+    of one; without it, the pair of the widest margin is taken.
+    """
+    from cli.lineage import show_lineage
+
+    show_lineage(dataset, pair, form)
+
+
+@main.command(
     "check",
     cls=Command,
     examples=("fs-data check out/tiny", "fs-data check out/tiny@1"),
@@ -127,6 +229,37 @@ def check(dataset: str) -> int:
     from cli.show import show_check
 
     return show_check(dataset)
+
+
+@main.command(
+    "gc",
+    cls=Command,
+    examples=("fs-data gc out/tiny", "fs-data gc out/tiny --keep 1 --delete"),
+)
+@click.argument("dataset", metavar="DIR")
+@click.option(
+    "--keep", metavar="N", type=click.IntRange(min=1), help="Give up versions, but for the newest N and those with a tag."
+)
+@click.option(
+    "--older-than",
+    "hours",
+    metavar="HOURS",
+    default=24.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Spare younger files.",
+)
+@click.option("--delete", is_flag=True, help="Remove it; without this, only what would be removed is told.")
+def gc(dataset: str, keep: int | None, hours: float, delete: bool) -> None:
+    """Remove what no version of a dataset needs.
+
+    That is what killed builds and versions given up left behind: parts, models, half-made models, temp files. Spared are
+    versions with a tag, files younger than a day (a build on another machine may be about to use them), and everything
+    while a build runs in the folder. A dataset that was trained on should keep the version that was used: tag it.
+    """
+    from cli.versions import collect_garbage
+
+    collect_garbage(dataset, keep, hours, delete)
 
 
 @main.command(

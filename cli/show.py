@@ -1,7 +1,5 @@
-"""What `fs-data show`, `sql`, `log` and `check` print: a version, one of its tables, an answer, the history, the faults."""
+"""What `fs-data show`, `log` and `check` print: a version, one of its tables, the history, the faults."""
 
-import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,14 +9,11 @@ from rich.padding import Padding
 from rich.text import Text
 
 from cli.build_summary import tables_and_rejects
-from cli.render import cell, console, counted, flat, frame_table, plain_table, section
+from cli.render import cell, console, counted, plain_table, section
 from fullstep_data.query import connect, sql
 from fullstep_data.store import Store, Version, open_version, parse_spec
 from fullstep_data.store.history import TableChange, history
 from schemas import TABLES, Column, InputError, Table
-
-TABLE_ROWS = 1000
-"""Most rows of an answer that are laid out as a table; the layout needs all of them at once."""
 
 FOUND = 1
 """Exit code of a check that found something."""
@@ -51,21 +46,6 @@ def show_table(dataset: str, name: str, rows: int) -> None:
         first = sql(version, f"SELECT * FROM {name} LIMIT {rows}")
         for number, row in enumerate(first.iter_rows(named=True), start=1):
             out.print(section(f"Row {number}", _record(row)))
-
-
-def show_answer(dataset: str, query: str, form: str) -> None:
-    """The answer to a SQL question: a table, CSV, or a JSON list of objects."""
-    answer = sql(open_version(dataset), query)
-    match form:
-        case "csv":
-            click.echo(flat(answer).write_csv(), nl=False)
-        case "json":
-            click.echo(json.dumps(_plain(answer.to_dicts()), ensure_ascii=False, default=str, indent=1, allow_nan=False))
-        case _:
-            out = console()
-            out.print(frame_table(answer.head(TABLE_ROWS)))
-            more = f", of which {TABLE_ROWS:,} are shown: --format csv or json gives all"
-            out.print(Text(counted(answer.height, "row") + (more if answer.height > TABLE_ROWS else ""), style="dim"))
 
 
 def show_log(dataset: str) -> None:
@@ -105,15 +85,6 @@ def show_check(dataset: str) -> int:
     rows = sum(table.rows for table in version.tables.values())
     click.echo(f"ok: {len(version.tables)} tables, {parts:,} parts, {rows:,} rows checked")
     return 0
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON knows values: NaN and infinities, which it has no word for, as null."""
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _columns(contract: Table) -> RenderableType:

@@ -1,9 +1,10 @@
 """SQL over one version of a dataset: read-only, and unable to reach any file but the version's own parts.
 
     sql(open_version("dataset@v1"), "SELECT label, avg(reward) FROM rewards GROUP BY label")     # a polars frame
-    with connect(version) as connection: ...                                                     # for many questions
+    with connect(version) as connection: ask(connection, version, "FROM preferences")            # for many questions
 
-Views: one per table of the contract, and `rewards` (every step with its reward, label and the verdict on its solution).
+Views: one per table of the contract, and the ready joins `rewards` (scored steps with label and verdict), `steps_wide` (every
+step with all that is known of it) and `preferences` (pairs as text, with the rewards of their steps).
 
 Two walls. `sql` lets only SELECT-like statements pass, and looks inside them: DuckDB 2 takes COPY and INSERT in a WITH clause.
 And the connection has no file system but `Parts` below, which knows the version's files by name and opens nothing for writing;
@@ -27,7 +28,7 @@ import pyarrow as pa
 from fsspec import AbstractFileSystem
 
 from fullstep_data.store import Version
-from fullstep_data.store.views import statements
+from fullstep_data.store.views import JOINS, join_statements, statements
 from schemas import InputError
 
 SCHEME = "fullstep"
@@ -42,14 +43,18 @@ _HUGE_INTEGER = pa.decimal128(38, 0)  # DuckDB's type of a sum of integers, as A
 
 
 class Parts(AbstractFileSystem):
-    """The files of a version under the names fullstep://parts/<table>/<key>.parquet, for reading only."""
+    """The files of a version under the names fullstep://parts/<table>/<key>.parquet, for reading only.
+
+    scheme: another word than `fullstep`, where one connection reads two versions.
+    """
 
     protocol = SCHEME
     cachable = False
 
-    def __init__(self, root: Path, files: list[Path]) -> None:
+    def __init__(self, root: Path, files: list[Path], scheme: str = SCHEME) -> None:
         super().__init__()
-        self._files = {f"{SCHEME}://{path.relative_to(root).as_posix()}": path for path in files}
+        self.protocol = scheme
+        self._files = {f"{scheme}://{path.relative_to(root).as_posix()}": path for path in files}
 
     def exists(self, path: str, **kwargs: Any) -> bool:
         return path in self._files
@@ -91,6 +96,7 @@ def connect(version: Version) -> Iterator[duckdb.DuckDBPyConnection]:
         try:
             for statement in statements(version, lambda path: located(version, path)):
                 connection.execute(statement)
+            _add_joins(connection, version)
             for setting, value in _settings(spill).items():
                 connection.execute(f"SET {setting} = {value}")
             yield connection
@@ -100,9 +106,19 @@ def connect(version: Version) -> Iterator[duckdb.DuckDBPyConnection]:
             connection.unregister_filesystem(SCHEME)
 
 
-def located(version: Version, path: Path) -> str:
+def _add_joins(connection: duckdb.DuckDBPyConnection, version: Version) -> None:
+    """The ready joins; over tables of an older contract only those that still fit."""
+    for statement in join_statements():
+        try:
+            connection.execute(statement)
+        except duckdb.BinderException:
+            if not version.outdated:
+                raise
+
+
+def located(version: Version, path: Path, scheme: str = SCHEME) -> str:
     """The name under which `Parts` knows a file of the version."""
-    return f"{SCHEME}://{path.relative_to(version.path).as_posix()}"
+    return f"{scheme}://{path.relative_to(version.path).as_posix()}"
 
 
 def sql(version: Version, text: str) -> pl.DataFrame:
@@ -111,11 +127,25 @@ def sql(version: Version, text: str) -> pl.DataFrame:
     InputError: any other statement, or an error in the query, in DuckDB's own words.
     """
     with connect(version) as connection:
+        return ask(connection, version, text)
+
+
+def ask(connection: duckdb.DuckDBPyConnection, version: Version, text: str) -> pl.DataFrame:
+    """The same over a connection that `connect` has made."""
+    try:
+        _require_reading(connection, text)
+        return _answer(connection, text)
+    except duckdb.Error as error:
+        raise _explained(error, text, version) from error
+
+
+def split(text: str) -> list[str]:
+    """The statements of a script, in order. InputError: it is no SQL."""
+    with duckdb.connect(":memory:") as connection:
         try:
-            _require_reading(connection, text)
-            return _answer(connection, text)
+            return [statement.query.strip() for statement in connection.extract_statements(text)]
         except duckdb.Error as error:
-            raise _explained(error, text, version) from error
+            raise InputError(what=_message(error), where=text.strip()[:200], next_step="correct the query") from error
 
 
 def _answer(connection: duckdb.DuckDBPyConnection, text: str) -> pl.DataFrame:
@@ -188,7 +218,9 @@ def _explained(error: duckdb.Error, text: str, version: Version) -> InputError:
     if not isinstance(error, _FAULTS_OF_THE_QUERY):
         next_step = _DAMAGED
     if isinstance(error, duckdb.CatalogException):
-        next_step = f"tables of this version: {', '.join(version.tables)}; and the view rewards"
+        next_step = f"tables of this version: {', '.join(version.tables)}; and the views {', '.join(JOINS)}"
+        if version.outdated:
+            next_step += f" (where they fit: {', '.join(version.outdated)} are of an older contract; build again to renew them)"
     elif isinstance(error, duckdb.PermissionException):
         next_step = "a query reads this version's tables and no other file"
     return InputError(what=_message(error), where=text.strip(), next_step=next_step)

@@ -12,7 +12,7 @@ version = Store.open(Path("dataset")).version("v1")
 version.frame("pairs")          # a Polars frame with exactly the types of the contract, checksums verified
 """
 
-from fullstep_data.store.folder import Store, open_version, parse_spec
+from fullstep_data.store.folder import Store, open_version
 from fullstep_data.store.manifest import (
     Contract,
     Counts,
@@ -26,6 +26,7 @@ from fullstep_data.store.manifest import (
     TableRecord,
     Upstream,
 )
+from fullstep_data.store.names import parse_spec
 from fullstep_data.store.version import StoredFile, TableVersion, Version
 
 __all__ = [

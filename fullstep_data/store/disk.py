@@ -9,6 +9,7 @@ The only module that changes files of a dataset folder; an object store would of
 import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,11 +68,26 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def remove(path: Path) -> None:
+    """Take a file or a folder away; one that is gone already is no error."""
+    with explained(path):
+        if path.is_dir():
+            gone = path.with_name(f".{path.name}.{os.getpid()}{_TEMP_SUFFIX}")
+            path.rename(gone)  # first, so that no half of it stands under its name
+            shutil.rmtree(gone)
+        else:
+            path.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
 def sweep(folder: Path) -> None:
-    """Remove temp files that a killed process left. Only for the holder of the build lock."""
+    """Remove temp files and folders that a killed process left. Only for the holder of the build lock."""
     with explained(folder):
         for path in folder.glob(f".*{_TEMP_SUFFIX}"):
-            path.unlink(missing_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:

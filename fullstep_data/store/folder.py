@@ -5,7 +5,7 @@ with store.locked():
     part = store.write_part(TABLES["steps"], key, outcome_rows, ...)
     version = store.commit(manifest, run_record)
 
-open_version("dataset@v1")      # what a user types: folder, then optionally @ and a number or a tag
+open_version("dataset@v1")      # what a user types: folder, then optionally @ and a number, a tag or a day (`names`)
 """
 
 import hashlib
@@ -13,7 +13,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +22,15 @@ from fullstep_data.store import disk
 from fullstep_data.store.ledger import Ledger
 from fullstep_data.store.lock import build_lock
 from fullstep_data.store.manifest import Manifest, ModelFile, Part, RejectFile, Slice
+from fullstep_data.store.names import parse_spec, resolve
 from fullstep_data.store.parquet import Note, encode, read_note
+from fullstep_data.store.runs import read_run
 from fullstep_data.store.version import StoredFile, Version, model_path, part_path, reject_file, reject_path
 from fullstep_data.store.views import views_file
 from schemas import TABLES, InputError, Table
 
 _OURS = frozenset(("versions", "runs", "parts", "models", "tags", "views.sql", "build.lock"))
 _TAG = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*")
-
-
-def parse_spec(text: str) -> tuple[Path, str | None]:
-    """`dataset@7`, `dataset@v1` or `dataset`: the folder, and the version as typed. An existing path with an @ is a path."""
-    folder, at, version = text.rpartition("@")
-    with disk.possible(Path(text)):
-        if not at or not folder or Path(text).exists():
-            return Path(text), None
-    return Path(folder), version
 
 
 def open_version(text: str) -> Version:
@@ -109,7 +101,7 @@ class Store:
         return {path.name: _tagged(path) for path in found}
 
     def version(self, spec: str | int | None = None) -> Version:
-        """A version by number or tag, the latest by default. InputError: there is none, with those near it."""
+        """A version by number, tag or day, the latest by default. InputError: there is none, with those near it."""
         numbers = self.numbers()
         if not numbers:
             raise InputError(
@@ -119,11 +111,7 @@ class Store:
             )
         if spec is None:
             return self._read(numbers[-1])
-        tags = self.tags()
-        number = tags.get(str(spec), int(spec) if str(spec).isdecimal() else -1)
-        if number not in numbers:
-            raise self._unknown_version(str(spec), numbers, tags)
-        return self._read(number)
+        return self._read(resolve(str(spec), numbers, self.tags(), self._created, self.path))
 
     def manifest_path(self, number: int) -> Path:
         return self.path / "versions" / f"{number:06d}.json"
@@ -149,6 +137,18 @@ class Store:
                     where=str(self.path),
                     next_step="choose another tag: a tag never moves",
                 ) from None
+
+    def untag(self, name: str) -> int:
+        """Take a tag away; the version that it named stays. InputError: there is no such tag."""
+        tags = self.tags()
+        if name not in tags:
+            raise InputError(
+                what=f"the dataset has no tag {name!r}",
+                where=str(self.path),
+                next_step=f"it has {', '.join(tags)}" if tags else "it has no tags",
+            )
+        disk.remove(self.path / "tags" / name)
+        return tags[name]
 
     def commit(self, draft: Manifest, run: Mapping[str, Any]) -> Version:
         """Make the draft the next version, or return the latest one where that says the same.
@@ -280,7 +280,7 @@ class Store:
             self._write(path, content)
 
     def _clear_temp_files(self) -> None:
-        folders = [self.path, *(self.path / name for name in ("versions", "runs", "tags")), *self.path.glob("parts/*")]
+        folders = [self.path, *(self.path / name for name in ("versions", "runs", "tags", "models")), *self.path.glob("parts/*")]
         for folder in folders:
             disk.sweep(folder)
 
@@ -292,18 +292,9 @@ class Store:
         finally:
             self._lock_depth -= 1
 
-    def _unknown_version(self, spec: str, numbers: list[int], tags: Mapping[str, int]) -> InputError:
-        if spec.isdecimal():
-            near = [f"@{number}" for number in sorted(numbers, key=lambda number: abs(number - int(spec)))[:3]]
-        else:
-            near = [f"@{tag} (version {tags[tag]})" for tag in get_close_matches(spec, tags, n=3, cutoff=0.0)]
-        known = f"versions {numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"version {numbers[0]}"
-        return InputError(
-            what=f"the dataset has no version {spec!r}",
-            where=str(self.path),
-            examples=near,
-            next_step=f"it has {known}" + (f" and tags {', '.join(tags)}" if tags else ""),
-        )
+    def _created(self, number: int) -> str | None:
+        run = read_run(self.run_path(number))
+        return run["created"] if run else None
 
 
 def model_files(folder: Path) -> dict[str, ModelFile]:

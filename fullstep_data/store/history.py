@@ -16,7 +16,7 @@ from typing import Any
 
 from fullstep_data.store.folder import Store
 from fullstep_data.store.manifest import Manifest
-from schemas import InputError
+from fullstep_data.store.runs import read_run
 
 # Packages whose versions are noted in runs/N.json where they are installed.
 PACKAGES = (
@@ -56,7 +56,7 @@ def history(store: Store) -> Iterator[Entry]:
     before: Manifest | None = None
     for number in store.numbers():
         manifest = store.version(number).manifest
-        run = _run(store.run_path(number))
+        run = read_run(store.run_path(number))
         yield Entry(
             number=number,
             tags=tuple(tag for tag, tagged in tags.items() if tagged == number),
@@ -64,24 +64,9 @@ def history(store: Store) -> Iterator[Entry]:
             run=run,
             tables={name: _table_change(name, manifest, before) for name in manifest.tables},
             models={name: model.key for name, model in manifest.models.items()},
-            changes=tuple(_differences("", before.recipe, manifest.recipe)) if before else (),
+            changes=tuple(differences("", before.recipe, manifest.recipe)) if before else (),
         )
         before = manifest
-
-
-def _run(path: Path) -> dict[str, Any] | None:
-    """The record of a run, None where it is gone. InputError: it was altered."""
-    if not path.exists():
-        return None
-    try:
-        run = json.loads(path.read_bytes())
-        return {**run, "created": str(run["created"])}
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            what=f"the record of a run is damaged: {error}",
-            where=str(path),
-            next_step="delete the file: no data are in it, only when and how fast the version was made",
-        ) from error
 
 
 def _table_change(name: str, manifest: Manifest, before: Manifest | None) -> TableChange:
@@ -97,11 +82,11 @@ def _table_change(name: str, manifest: Manifest, before: Manifest | None) -> Tab
     )
 
 
-def _differences(path: str, old: Any, new: Any) -> Iterator[str]:
+def differences(path: str, old: Any, new: Any) -> Iterator[str]:
     """Every value of a recipe that is not what it was, by its key path."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*old, *(key for key in new if key not in old)]:
-            yield from _differences(f"{path}.{key}" if path else str(key), old.get(key), new.get(key))
+            yield from differences(f"{path}.{key}" if path else str(key), old.get(key), new.get(key))
     elif old != new:
         yield f"{path}: {json.dumps(old, ensure_ascii=False)} → {json.dumps(new, ensure_ascii=False)}"
 

@@ -117,6 +117,14 @@ class Version:
         )
         return {**tables, "rejects": TableVersion("rejects", dropped)}
 
+    @property
+    def outdated(self) -> tuple[str, ...]:
+        """Tables that were written under another contract than today's."""
+        written = {name: record.contract for name, record in self.manifest.tables.items()} | {"rejects": self.manifest.rejects}
+        return tuple(
+            name for name, contract in written.items() if name not in TABLES or contract.fingerprint != TABLES[name].fingerprint
+        )
+
     def table(self, name: str) -> TableVersion:
         """A table of this version. InputError: it has none of that name."""
         if name not in self.tables:

@@ -1,6 +1,7 @@
-"""DuckDB views of a version, as SQL: one per table of the contract (empty but typed where it has no rows), and `rewards`.
+"""DuckDB views of a version, as SQL: one per table of the contract (empty but typed where it has no rows), and the ready joins.
 
     statements(version, locate=str)     # locate: how a file is named in the SQL
+    join_statements()                   # rewards, steps_wide, preferences: over the views of the tables
 
 The files are listed one by one, never by a pattern: a pattern would also find parts of other versions.
 """
@@ -22,6 +23,36 @@ JOIN step_scores USING (solution_id, step_index)
 JOIN solutions USING (solution_id)
 LEFT JOIN step_labels USING (solution_id, step_index)"""
 
+# Every step with all that is known of it, scored and labelled or not; one row per scorer and labeller where there are several.
+STEPS_WIDE = """\
+SELECT steps.problem_id, problems.question, problems.answer AS gold, steps.solution_id, solutions.sample_index, solutions.correct,
+       solutions.answer, steps.step_index, max(steps.step_index) OVER (PARTITION BY steps.solution_id) + 1 AS n_steps,
+       steps.text, steps.stop - steps.start AS characters, step_scores.reward, step_labels.label, step_labels.value,
+       step_labels.n_rollouts, step_labels.n_correct, steps.prefix_key, step_scores.scorer, step_labels.labeller
+FROM steps
+JOIN solutions USING (solution_id)
+LEFT JOIN problems ON problems.problem_id = steps.problem_id
+LEFT JOIN step_scores ON step_scores.solution_id = steps.solution_id AND step_scores.step_index = steps.step_index
+LEFT JOIN step_labels ON step_labels.solution_id = steps.solution_id AND step_labels.step_index = steps.step_index"""
+
+# Every pair as text, with the rewards of each side's steps in order, by the PRM that the pair was selected with.
+PREFERENCES = """\
+WITH by_step AS (
+    SELECT solution_id, scorer, list(reward ORDER BY step_index) AS rewards FROM step_scores GROUP BY solution_id, scorer
+)
+SELECT pairs.pair_id, pairs.problem_id, problems.question, problems.answer AS gold, c.prompt, c.text AS chosen,
+       r.text AS rejected, cs.rewards AS chosen_rewards, rs.rewards AS rejected_rewards, pairs.chosen_score,
+       pairs.rejected_score, pairs.margin,
+       c.answer AS chosen_answer, r.answer AS rejected_answer, pairs.chosen_id, pairs.rejected_id, pairs.policy, pairs.scorer
+FROM pairs
+JOIN solutions c ON c.solution_id = pairs.chosen_id
+JOIN solutions r ON r.solution_id = pairs.rejected_id
+LEFT JOIN problems ON problems.problem_id = pairs.problem_id
+LEFT JOIN by_step cs ON cs.solution_id = pairs.chosen_id AND cs.scorer = pairs.scorer
+LEFT JOIN by_step rs ON rs.solution_id = pairs.rejected_id AND rs.scorer = pairs.scorer"""
+
+JOINS = {"rewards": REWARDS, "steps_wide": STEPS_WIDE, "preferences": PREFERENCES}
+
 _SQL_TYPES: dict[object, str] = {
     pl.String: "VARCHAR",
     pl.Int32: "INTEGER",
@@ -33,18 +64,25 @@ _SQL_TYPES: dict[object, str] = {
 
 
 def statements(version: Version, locate: Callable[[Path], str]) -> list[str]:
-    """CREATE VIEW statements of all tables, then of `rewards`."""
+    """CREATE VIEW statements of all tables."""
     bodies = {
         name: table_body(table, [locate(path) for path in version.files(name)] if name in version.tables else [])
         for name, table in TABLES.items()
     }
-    return [f"CREATE OR REPLACE VIEW {name} AS {body};" for name, body in {**bodies, "rewards": REWARDS}.items()]
+    return [_create(name, body) for name, body in bodies.items()]
 
 
-def views_file(version: Version) -> bytes:
-    """The content of views.sql: paths are relative to the dataset folder."""
-    head = f"-- Version {version.number} of this dataset. In this folder: duckdb -init views.sql"
-    lines = statements(version, locate=lambda path: path.relative_to(version.path).as_posix())
+def join_statements() -> list[str]:
+    """CREATE VIEW statements of the ready joins. They bind only to tables of today's contract: see `Version.outdated`."""
+    return [_create(name, body) for name, body in JOINS.items()]
+
+
+def views_file(version: Version, absolute: bool = False) -> bytes:
+    """The content of views.sql. Paths are relative to the dataset folder, or absolute."""
+    place = "Anywhere" if absolute else "In this folder"
+    head = f"-- Version {version.number} of this dataset. {place}: duckdb -init views.sql"
+    lines = statements(version, lambda path: str(path.resolve()) if absolute else path.relative_to(version.path).as_posix())
+    lines += [] if version.outdated else join_statements()
     return ("\n".join([head, *lines]) + "\n").encode("utf-8")
 
 
@@ -54,6 +92,10 @@ def table_body(table: Table, files: Sequence[str]) -> str:
         columns = ", ".join(f"NULL::{_sql_type(column.dtype)} AS {_quoted(column.name)}" for column in table.columns)
         return f"SELECT {columns} WHERE FALSE"
     return f"SELECT * FROM read_parquet({file_list(files)})"
+
+
+def _create(name: str, body: str) -> str:
+    return f"CREATE OR REPLACE VIEW {name} AS {body};"
 
 
 def file_list(files: Sequence[str]) -> str:

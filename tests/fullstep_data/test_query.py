@@ -8,7 +8,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from fullstep_data.query import connect, sql
+from fullstep_data.query import connect, split, sql
 from fullstep_data.store import Store, Version
 from schemas import TABLES, InputError
 from tests.fullstep_data.small_chain import Recipe, build
@@ -261,3 +261,58 @@ def test_many_questions_share_a_connection(version: Version) -> None:
     with connect(version) as connection:
         counts: list[Any] = [connection.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0] for name in ("steps", "pairs")]
     assert counts == [56, 7]
+
+
+def test_preferences_are_pairs_as_text_with_the_rewards_of_their_steps(version: Version) -> None:
+    answer = sql(version, "FROM preferences ORDER BY pair_id").to_dicts()
+    pairs = version.frame("pairs").sort("pair_id").to_dicts()
+    texts = dict(version.frame("solutions").select("solution_id", "text").iter_rows())
+    rewards = version.frame("step_scores").sort("step_index").group_by("solution_id", maintain_order=True).agg("reward")
+    of_steps = dict(rewards.iter_rows())
+    assert len(answer) == len(pairs)
+    for row, pair in zip(answer, pairs, strict=True):
+        assert (row["chosen"], row["rejected"]) == (texts[pair["chosen_id"]], texts[pair["rejected_id"]])
+        assert (row["chosen_rewards"], row["rejected_rewards"]) == (of_steps[pair["chosen_id"]], of_steps[pair["rejected_id"]])
+        assert row["prompt"] == "Add."
+        assert row["question"].endswith("?")
+
+
+def test_steps_wide_has_every_step_scored_or_not(tmp_path: Path) -> None:
+    from tests.fullstep_data.small_chain import STAGES, run_stages
+
+    unscored = run_stages(tmp_path / "unscored", STAGES[:4])
+    for version in (unscored, build(tmp_path / "scored")):
+        wide = sql(version, "FROM steps_wide")
+        assert wide.height == version.tables["steps"].rows
+        assert wide["n_steps"].unique().to_list() == [2]
+        assert wide["reward"].null_count() == (wide.height if version is unscored else 0)
+        assert wide["characters"].sum() == version.frame("steps")["text"].str.len_chars().sum()
+
+
+def test_a_script_is_split_at_its_statements_and_nowhere_else() -> None:
+    first, second = split("SELECT ';'; -- a; b\nFROM pairs;")
+    assert first.startswith("SELECT ';'")
+    assert second.endswith("FROM pairs;")
+    assert split(" \n-- nothing\n") == []
+    with pytest.raises(InputError, match="syntax error"):
+        split("SELECT 1; SELEC 2")
+
+
+def test_tables_of_an_older_contract_can_be_read_and_joins_that_do_not_fit_are_left_out(
+    dataset: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    from fullstep_data.store import views
+    from schemas import Column
+
+    later = replace(TABLES["steps"], version=99, columns=(*TABLES["steps"].columns, Column("depth", pl.Int32, "New.")))
+    monkeypatch.setitem(TABLES, "steps", later)
+    monkeypatch.setitem(views.JOINS, "rewards", "SELECT depth FROM steps")
+    assert dataset.outdated == ("steps",)
+    assert sql(dataset, "FROM steps").height == 56
+    assert sql(dataset, "FROM preferences").height == 7
+    with pytest.raises(InputError, match="rewards does not exist") as caught:
+        sql(dataset, "FROM rewards")
+    assert "older contract" in caught.value.next_step
+    assert b"depth" not in views.views_file(dataset)

@@ -68,3 +68,12 @@ def test_a_full_disk_met_by_a_rust_library_is_known_by_its_text() -> None:
     told = disk.write_error(Path("x"), RuntimeError("I/O error: No space left on device (os error 28)"))
     assert told is not None
     assert told.what == "the disk is full"
+
+
+def test_remove_takes_files_and_folders_and_leaves_no_half(tmp_path: Path) -> None:
+    (tmp_path / "model" / "layers").mkdir(parents=True)
+    (tmp_path / "model" / "layers" / "a").touch()
+    (tmp_path / "file").touch()
+    for name in ("model", "file", "file"):
+        disk.remove(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from fullstep_data.store import Store, Version, open_version, parse_spec
+from fullstep_data.store import Store, Version, open_version
 from schemas import TABLES, InputError
 from tests.fullstep_data.small_chain import Recipe, build
 from tests.fullstep_data.store.mounts import remount, tmpfs
@@ -19,17 +19,6 @@ NO_REJECTS = TABLES["rejects"].empty()
 def _rows(count: int) -> pl.DataFrame:
     fixed = {"question": "?", "answer": "1", "source": "s", "split": "train", "domain": "math"}
     return PROBLEMS.frame([{"problem_id": f"{index:04d}", **fixed} for index in range(count)])
-
-
-def test_spec_is_folder_and_version(tmp_path: Path) -> None:
-    assert parse_spec("data") == (Path("data"), None)
-    assert parse_spec("data@7") == (Path("data"), "7")
-    assert parse_spec("a/b@v1") == (Path("a/b"), "v1")
-    assert parse_spec("me@home/data@2") == (Path("me@home/data"), "2")
-    folder = tmp_path / "a@b"
-    folder.mkdir()
-    assert parse_spec(str(folder)) == (folder, None)
-    assert parse_spec(f"{folder}@3") == (folder, "3")
 
 
 @pytest.mark.parametrize("made", [False, True])

@@ -1,0 +1,139 @@
+"""What `fs-data sql` and `fs-data views` do: answers in the form that is asked for, scripts, and views for other programs.
+
+show_answers("out/tiny@1", "SELECT count(*) FROM pairs", form="csv")
+"""
+
+import io
+import json
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import polars as pl
+from rich.text import Text
+
+from cli.render import cell, console, counted, flat, frame_table
+from fullstep_data.query import ask, connect, split
+from fullstep_data.store import Store, Version, open_version, parse_spec
+from fullstep_data.store.disk import explained
+from fullstep_data.store.views import views_file
+from schemas import InputError
+
+FORMS = ("table", "csv", "json", "markdown", "parquet")
+SEVERAL = ("table", "markdown")
+"""Forms in which several answers can follow each other."""
+
+TABLE_ROWS = 1000
+"""Most rows of an answer that are laid out as a table; the layout needs all of them at once."""
+
+
+def named(dataset: str, version: str | None) -> Version:
+    """The version that DIR[@VERSION] and `--version` name together. InputError: both name one."""
+    path, spec = parse_spec(dataset)
+    if spec is not None and version is not None:
+        raise InputError("the version is named twice", where=f"{dataset} --version {version}", next_step="name it once")
+    return Store.open(path).version(version if spec is None else spec)
+
+
+def show_answers(version: Version, text: str, form: str) -> None:
+    """Print the answer to each statement of `text`. InputError: none, or several in a form that takes one."""
+    statements = split(text)
+    if not statements:
+        raise InputError("there is no SQL to run", next_step='give a query: fs-data sql DIR "SELECT …", or --file FILE')
+    if len(statements) > 1 and form not in SEVERAL:
+        raise InputError(
+            what=f"{len(statements)} statements, and {form} takes the answer of one",
+            next_step=f"leave one, or take --format {' or '.join(SEVERAL)}",
+        )
+    with connect(version) as connection:
+        for number, statement in enumerate(statements):
+            if number:
+                click.echo()
+            show_frame(ask(connection, version, statement), form)
+
+
+def read_script(path: Path) -> str:
+    """The text of a .sql file. InputError: it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the file cannot be read: {error}", where=str(path), next_step="name a text file of SQL") from error
+
+
+def show_frame(answer: pl.DataFrame, form: str) -> None:
+    """Print one answer: a table, CSV, a JSON list of objects, Markdown, or the bytes of a Parquet file."""
+    match form:
+        case "csv":
+            click.echo(flat(answer).write_csv(), nl=False)
+        case "json":
+            click.echo(json.dumps(plain(answer.to_dicts()), ensure_ascii=False, default=str, indent=1, allow_nan=False))
+        case "markdown":
+            click.echo("\n".join(_markdown(answer)))
+        case "parquet":
+            _write_parquet(answer)
+        case _:
+            out = console()
+            out.print(frame_table(answer.head(TABLE_ROWS)))
+            out.print(Text(size(answer), style="dim"))
+
+
+def size(answer: pl.DataFrame) -> str:
+    """How many rows an answer has, and how many of them a table shows."""
+    more = f", of which {TABLE_ROWS:,} are shown: --format csv or json gives all"
+    return counted(answer.height, "row") + (more if answer.height > TABLE_ROWS else "")
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON knows values: NaN and infinities, which it has no word for, as null."""
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_views(dataset: str, out: str) -> None:
+    """Write views.sql for a version; `-` is standard output. InputError: it would take the place of the latest version's."""
+    version = open_version(dataset)
+    target = Path(out)
+    own = out != "-" and target.resolve() == (version.path / "views.sql").resolve()
+    if own and version.number != Store(version.path).numbers()[-1]:
+        raise InputError(
+            what="views.sql in the dataset folder is of the latest version",
+            where=str(target),
+            next_step="write the views of an older version elsewhere: --out FILE",
+        )
+    content = views_file(version, absolute=not own)
+    if out == "-":
+        click.echo(content.decode("utf-8"), nl=False)
+        return
+    try:
+        with explained(target):
+            target.write_bytes(content)
+    except OSError as error:
+        raise InputError(f"the file cannot be written: {error}", where=out, next_step="name another file") from error
+    click.echo(f"{target}: version {version.number} of {version.path}; open it: duckdb -init {target}")
+
+
+def _markdown(answer: pl.DataFrame) -> Iterator[str]:
+    """A pipe table with every row; numbers to the right."""
+    yield f"| {' | '.join(_escaped(name) for name in answer.columns)} |"
+    yield f"|{'|'.join(' ---: ' if dtype.is_numeric() else ' --- ' for dtype in answer.dtypes)}|"
+    for row in answer.iter_rows():
+        yield f"| {' | '.join(_escaped(cell(value, sys.maxsize)) for value in row)} |"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", "<br>")
+
+
+def _write_parquet(answer: pl.DataFrame) -> None:
+    """InputError: standard output is a terminal."""
+    if sys.stdout.isatty():
+        raise InputError("Parquet is no text for a terminal", next_step="send it to a file: … --format parquet > answer.parquet")
+    sink = io.BytesIO()
+    answer.write_parquet(sink)
+    click.echo(sink.getvalue(), nl=False)

@@ -1,0 +1,199 @@
+"""What changed from one version to another: rows by key, rewards, the recipe, which problems gained or lost pairs.
+
+    found = diff(open_version("dataset@1"), open_version("dataset@2"))
+    found.tables["pairs"].added         # rows whose key only the second has
+    found.drift                         # how far the rewards of the same steps moved
+
+The two may be versions of one dataset or of two. A part that both list is not read: its rows are the same.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import duckdb
+
+from fullstep_data.query import Parts, located
+from fullstep_data.store import Version
+from fullstep_data.store.history import differences
+from fullstep_data.store.views import table_body
+from schemas import TABLES
+from schemas.errors import MAX_EXAMPLES
+
+SIDES = ("before", "after")
+DRIFT_BINS = 10
+
+
+@dataclass(frozen=True)
+class TableDiff:
+    """A table in two versions; rows are None where a version has no such table. changed: rows of the same key that differ in
+    another column. examples: keys of the first few, by `added`, `removed`, `changed`.
+    """
+
+    rows_before: int | None
+    rows_after: int | None
+    added: int
+    removed: int
+    changed: int
+    examples: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Reward after minus reward before, over steps that both versions scored, by whichever PRM.
+
+    steps: how many; moved: how many of them have another reward. mean, mean_absolute: of the differences.
+    bins: (low, high, steps), equal parts of [-widest, widest], where widest is the largest difference either way.
+    """
+
+    steps: int
+    moved: int
+    mean: float
+    mean_absolute: float
+    bins: tuple[tuple[float, float, int], ...]
+
+
+@dataclass(frozen=True)
+class ProblemPairs:
+    """Problems by what became of their pairs. gained: none before; lost: none after. questions: the first few of each."""
+
+    gained: int
+    lost: int
+    more: int
+    fewer: int
+    questions: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Diff:
+    """All that differs. recipe: keys with old and new value. drift, problems: None where either has no such table."""
+
+    recipe: tuple[str, ...]
+    tables: dict[str, TableDiff]
+    drift: Drift | None
+    problems: ProblemPairs | None
+
+    @property
+    def same(self) -> bool:
+        """Have the two the same rows? (Their recipes may differ in what decides nothing.)"""
+        return not any(table.added or table.removed or table.changed for table in self.tables.values())
+
+
+def diff(before: Version, after: Version) -> Diff:
+    """Compare two versions. InputError: a part of either is missing or truncated."""
+    with _both(before, after) as connection:
+        return Diff(
+            recipe=tuple(differences("", before.manifest.recipe, after.manifest.recipe)),
+            tables={
+                name: _table(connection, name, before, after) for name in TABLES if name in before.tables or name in after.tables
+            },
+            drift=_drift(connection) if _in_both("step_scores", before, after) else None,
+            problems=_problems(connection) if _in_both("pairs", before, after) else None,
+        )
+
+
+def _in_both(name: str, before: Version, after: Version) -> bool:
+    return name in before.tables and name in after.tables
+
+
+@contextmanager
+def _both(before: Version, after: Version) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with the tables of both: before.steps, after.steps, and before_only.steps: its parts that the other lacks."""
+    with tempfile.TemporaryDirectory(prefix="fullstep-diff-") as spill, duckdb.connect(":memory:") as connection:
+        connection.execute(f"SET temp_directory = '{spill}'")
+        for side, version, other in (("before", before, after), ("after", after, before)):
+            files = [file for table in version.tables.values() for file in table.stored]
+            for file in files:
+                file.require_size()
+            connection.register_filesystem(Parts(version.path, [file.path for file in files], side))
+            for schema, leave_out in ((side, set[str]()), (f"{side}_only", _checksums(other))):
+                connection.execute(f"CREATE SCHEMA {schema}")
+                for name, table in TABLES.items():
+                    stored = version.tables[name].stored if name in version.tables else ()
+                    names = [located(version, file.path, side) for file in stored if file.sha256 not in leave_out]
+                    connection.execute(f"CREATE VIEW {schema}.{name} AS {table_body(table, names)}")
+        yield connection
+        for side in SIDES:
+            connection.unregister_filesystem(side)
+
+
+def _checksums(version: Version) -> set[str]:
+    return {file.sha256 for table in version.tables.values() for file in table.stored}
+
+
+def _table(connection: duckdb.DuckDBPyConnection, name: str, before: Version, after: Version) -> TableDiff:
+    """Rows of one table by key. Rows of an older contract are compared in the columns that both have."""
+    key = TABLES[name].key
+    common = [column for column in _columns(connection, f"before.{name}") if column in _columns(connection, f"after.{name}")]
+    values = [column for column in common if column not in key]
+    same = " AND ".join(f'one."{column}" IS NOT DISTINCT FROM two."{column}"' for column in values) or "TRUE"
+    on = " AND ".join(f'one."{column}" = two."{column}"' for column in key)
+    both = [f'coalesce(one."{column}", two."{column}")' for column in key]
+    sides = [
+        f"(SELECT *, TRUE AS here FROM {side}_only.{name} QUALIFY row_number() OVER (PARTITION BY {_listed(key)}) = 1)"
+        if name == "rejects"  # where a stage may drop a record twice for one reason
+        else f"(SELECT *, TRUE AS here FROM {side}_only.{name})"
+        for side in SIDES
+    ]
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE compared AS
+        SELECT CASE WHEN one.here IS NULL THEN 'added' WHEN two.here IS NULL THEN 'removed' ELSE 'changed' END AS what,
+               concat_ws('/', {", ".join(both)}) AS key
+        FROM {sides[0]} one FULL JOIN {sides[1]} two ON {on}
+        WHERE one.here IS NULL OR two.here IS NULL OR NOT ({same})""")
+    counts = dict(connection.execute("SELECT what, count(*) FROM compared GROUP BY what").fetchall())
+    shown = connection.execute(f"SELECT what, (array_agg(key ORDER BY key))[:{MAX_EXAMPLES}] FROM compared GROUP BY what")
+    return TableDiff(
+        rows_before=before.tables[name].rows if name in before.tables else None,
+        rows_after=after.tables[name].rows if name in after.tables else None,
+        **{what: counts.get(what, 0) for what in ("added", "removed", "changed")},
+        examples={what: tuple(keys) for what, keys in sorted(shown.fetchall())},
+    )
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, view: str) -> list[str]:
+    return [row[0] for row in connection.execute(f"DESCRIBE {view}").fetchall()]
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _drift(connection: duckdb.DuckDBPyConnection) -> Drift | None:
+    """None where no step was scored in both."""
+    connection.execute("""
+        CREATE TEMP TABLE moved AS SELECT after.reward::DOUBLE - before.reward AS drift
+        FROM before.step_scores before JOIN after.step_scores after USING (solution_id, step_index)""")
+    found = connection.execute("""
+        SELECT count(*), count(*) FILTER (drift <> 0), avg(drift), avg(abs(drift)), max(abs(drift)) FROM moved""").fetchone()
+    if found is None or not found[0]:
+        return None
+    steps, moved, mean, mean_absolute, widest = found
+    width = 2 * widest / DRIFT_BINS
+    counts: dict[int, int] = {}
+    if widest:
+        place = f"least(floor((drift + {widest}) / {width}), {DRIFT_BINS - 1})::INT"
+        counts = dict(connection.execute(f"SELECT {place} AS bin, count(*) FROM moved GROUP BY bin").fetchall())
+    edges = [-widest + index * width for index in range(DRIFT_BINS + 1)]
+    bins = tuple((edges[index], edges[index + 1], counts.get(index, 0)) for index in range(DRIFT_BINS)) if widest else ()
+    return Drift(steps, moved, mean, mean_absolute, bins)
+
+
+def _problems(connection: duckdb.DuckDBPyConnection) -> ProblemPairs:
+    connection.execute("""
+        CREATE TEMP TABLE problem_pairs AS
+        SELECT problem_id, coalesce(one.pairs, 0) AS before, coalesce(two.pairs, 0) AS after,
+               CASE WHEN before = 0 THEN 'gained' WHEN after = 0 THEN 'lost' WHEN after > before THEN 'more'
+                    WHEN after < before THEN 'fewer' END AS what
+        FROM (SELECT problem_id, count(*) AS pairs FROM before.pairs GROUP BY problem_id) one
+        FULL JOIN (SELECT problem_id, count(*) AS pairs FROM after.pairs GROUP BY problem_id) two USING (problem_id)""")
+    counts = dict(connection.execute("SELECT what, count(*) FROM problem_pairs WHERE what IS NOT NULL GROUP BY what").fetchall())
+    shown = connection.execute(f"""
+        SELECT what, (array_agg(question ORDER BY question))[:{MAX_EXAMPLES}] FROM problem_pairs
+        JOIN (SELECT problem_id, question FROM before.problems UNION SELECT problem_id, question FROM after.problems)
+        USING (problem_id) WHERE what IN ('gained', 'lost') GROUP BY what""")
+    return ProblemPairs(
+        **{what: counts.get(what, 0) for what in ("gained", "lost", "more", "fewer")},
+        questions={what: tuple(questions) for what, questions in sorted(shown.fetchall())},
+    )
