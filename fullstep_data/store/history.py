@@ -64,7 +64,7 @@ def history(store: Store) -> Iterator[Entry]:
             run=run,
             tables={name: _table_change(name, manifest, before) for name in manifest.tables},
             models={name: model.key for name, model in manifest.models.items()},
-            changes=tuple(_differences("", before.recipe, manifest.recipe)) if before else (),
+            changes=tuple(differences("", before.recipe, manifest.recipe)) if before else (),
         )
         before = manifest
 
@@ -97,11 +97,11 @@ def _table_change(name: str, manifest: Manifest, before: Manifest | None) -> Tab
     )
 
 
-def _differences(path: str, old: Any, new: Any) -> Iterator[str]:
+def differences(path: str, old: Any, new: Any) -> Iterator[str]:
     """Every value of a recipe that is not what it was, by its key path."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*old, *(key for key in new if key not in old)]:
-            yield from _differences(f"{path}.{key}" if path else str(key), old.get(key), new.get(key))
+            yield from differences(f"{path}.{key}" if path else str(key), old.get(key), new.get(key))
     elif old != new:
         yield f"{path}: {json.dumps(old, ensure_ascii=False)} → {json.dumps(new, ensure_ascii=False)}"
 
