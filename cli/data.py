@@ -133,6 +133,28 @@ def views(dataset: str, out: str) -> None:
 
 
 @main.command(
+    "report",
+    cls=Command,
+    examples=("fs-data report out/tiny -o report.html", "fs-data report out/tiny@1 out/tiny -o report.html --problems 50"),
+)
+@click.argument("datasets", metavar=f"{DATASET}...", nargs=-1, required=True)
+@click.option("-o", "--out", required=True, metavar="FILE", help="The HTML file to write.")
+@click.option(
+    "--problems", default=1000, show_default=True, type=click.IntRange(min=0), help="Most problems that can be leafed through."
+)
+def report(datasets: tuple[str, ...], out: str, problems: int) -> None:
+    """Write a report: one HTML file that holds all it shows.
+
+    Counts, charts of rewards, solutions and pairs, and the problems with their solutions, steps and pairs to leaf
+    through. Of two versions, the report is of the second, with what changed since the first. The charts count every
+    row; of the problems a sample is taken when there are more than --problems. Needs the extra `report`.
+    """
+    from cli.report import report as write_report
+
+    write_report(datasets, out, problems)
+
+
+@main.command(
     "log",
     cls=Command,
     examples=("fs-data log out/tiny", "fs-data log out/tiny-run"),

@@ -1,0 +1,137 @@
+"""What lies between two versions, of one dataset or of two: rows, recipe, rewards of the steps that both have, pairs by problem.
+
+    changes = compare(open_version("data@1"), open_version("data@2"))
+    changes.pairs["gained"]            # problems that had no pair and have some now
+
+The rows of both versions stand in one DuckDB connection, as schemas `before` and `after`.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from fullstep_data.query import SCHEME, Parts
+from fullstep_data.report.queries import BINS, around_zero, shares
+from fullstep_data.store import Version
+from fullstep_data.store.history import differences
+from fullstep_data.store.views import table_body
+from schemas import TABLES, InputError
+
+SIDES = ("before", "after")
+
+REWARDS = f"""
+SELECT '{{side}}' AS series, least(floor(reward * {BINS}), {BINS - 1})::INT AS bin, count(*) AS count
+FROM {{side}}.step_scores GROUP BY ALL
+"""
+
+# Per step: with several scorers on a side, their mean.
+DRIFT = """
+CREATE TEMP TABLE drift AS
+WITH before_rewards AS (SELECT solution_id, step_index, avg(reward) AS reward FROM before.step_scores GROUP BY ALL),
+     after_rewards AS (SELECT solution_id, step_index, avg(reward) AS reward FROM after.step_scores GROUP BY ALL)
+SELECT a.reward - b.reward AS change FROM before_rewards AS b JOIN after_rewards AS a USING (solution_id, step_index)
+"""
+
+PAIRS = """
+CREATE TEMP TABLE paired AS
+SELECT *, CASE WHEN pairs_before = 0 AND pairs_after > 0 THEN 'gained' WHEN pairs_before > 0 AND pairs_after = 0 THEN 'lost'
+               WHEN pairs_after > pairs_before THEN 'more' WHEN pairs_after < pairs_before THEN 'fewer'
+               WHEN pairs_after = 0 THEN 'none' ELSE 'same' END AS fate
+FROM (
+    SELECT problem_id, question, coalesce(b.pairs, 0) AS pairs_before, coalesce(a.pairs, 0) AS pairs_after
+    FROM (SELECT problem_id, question FROM before.problems UNION SELECT problem_id, question FROM after.problems)
+    LEFT JOIN (SELECT problem_id, count(*) AS pairs FROM before.pairs GROUP BY ALL) AS b USING (problem_id)
+    LEFT JOIN (SELECT problem_id, count(*) AS pairs FROM after.pairs GROUP BY ALL) AS a USING (problem_id)
+)
+"""
+
+FATES = "SELECT fate, count(*) AS problems FROM paired GROUP BY ALL"
+
+FATES_OF = "SELECT problem_id, fate FROM paired WHERE list_contains($problems, problem_id)"
+
+EXAMPLES = """
+SELECT question, pairs_before, pairs_after FROM paired WHERE pairs_before <> pairs_after
+ORDER BY (pairs_before = 0 OR pairs_after = 0) DESC, abs(pairs_after - pairs_before) DESC, problem_id LIMIT 12
+"""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """before, after: names of the versions. tables: table, before, after (null: it has no such table), gone, new (keys).
+
+    recipe: changed keys, as `pairs.top: 3 → 1`. rewards: as in `queries.shares`, series before and after. drift: low, high,
+    steps (of both versions). pairs: problems by fate (gained, lost, more, fewer, same, none). examples: question, pairs_before,
+    pairs_after of the problems that changed most. fates: of the problems that were asked for, by id.
+    """
+
+    before: str
+    after: str
+    tables: pl.DataFrame
+    recipe: tuple[str, ...]
+    rewards: pl.DataFrame
+    drift: pl.DataFrame
+    pairs: dict[str, int]
+    examples: pl.DataFrame
+    fates: dict[str, str]
+
+
+def compare(before: Version, after: Version, problems: Sequence[str] = ()) -> Changes:
+    """The changes from `before` to `after`. problems: ids whose fate to tell. InputError: a part is missing or damaged."""
+    with _both(before, after) as connection:
+        names = [name for name in TABLES if name in before.tables or name in after.tables]
+        tables = [_keys(connection, name, before, after) for name in names]
+        series = pl.concat([connection.sql(REWARDS.format(side=side)).pl() for side in SIDES])
+        connection.execute(PAIRS)
+        connection.execute(DRIFT)
+        one_folder = before.path.resolve() == after.path.resolve()
+        return Changes(
+            before=f"version {before.number}" if one_folder else f"{before.path}@{before.number}",
+            after=f"version {after.number}" if one_folder else f"{after.path}@{after.number}",
+            tables=pl.DataFrame(tables, schema=["table", "before", "after", "gone", "new"], orient="row"),
+            recipe=tuple(differences("", before.manifest.recipe, after.manifest.recipe)),
+            rewards=shares(series),
+            drift=around_zero(connection, "change", "drift", "steps"),
+            pairs=dict(connection.execute(FATES).fetchall()),
+            examples=connection.sql(EXAMPLES).pl(),
+            fates=dict(connection.execute(FATES_OF, {"problems": list(problems)}).fetchall()),
+        )
+
+
+def _keys(connection: duckdb.DuckDBPyConnection, name: str, before: Version, after: Version) -> tuple[object, ...]:
+    key = ", ".join(f'"{column}"' for column in TABLES[name].key)
+    lacking = f"SELECT count(*) FROM (SELECT {key} FROM {{}}.{name} EXCEPT SELECT {key} FROM {{}}.{name})"
+    gone, new = (connection.execute(lacking.format(*sides)).fetchall()[0][0] for sides in (SIDES, SIDES[::-1]))
+    rows = (version.tables[name].rows if name in version.tables else None for version in (before, after))
+    return (name, *rows, gone, new)
+
+
+@contextmanager
+def _both(before: Version, after: Version) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that sees the files of both versions and no others."""
+    versions = dict(zip(SIDES, (before, after), strict=True))
+    root = Path(os.path.commonpath([version.path.resolve() for version in versions.values()]))
+    stored = [file for version in versions.values() for table in version.tables.values() for file in table.stored]
+    for file in stored:
+        file.require_size()
+    with tempfile.TemporaryDirectory(prefix="fullstep-compare-") as spill, duckdb.connect(":memory:") as connection:
+        connection.execute(f"SET temp_directory = '{spill}'")
+        connection.register_filesystem(Parts(root, [file.path.resolve() for file in stored]))
+        try:
+            for side, version in versions.items():
+                connection.execute(f"CREATE SCHEMA {side}")
+                for name, table in TABLES.items():
+                    paths = version.files(name) if name in version.tables else []
+                    files = [f"{SCHEME}://{path.resolve().relative_to(root).as_posix()}" for path in paths]
+                    connection.execute(f"CREATE VIEW {side}.{name} AS {table_body(table, files)}")
+            yield connection
+        except duckdb.Error as error:
+            step = "a part may be damaged: `fs-data check` finds it"
+            raise InputError(what=str(error).splitlines()[0], where=str(after.path), next_step=step) from error
+        finally:
+            connection.unregister_filesystem(SCHEME)
