@@ -17,10 +17,10 @@ from transformers.utils import logging as hf_logging
 
 from cli.progress import ProgressReporter
 from cli.recipe import Recipe, learnt
-from fullstep_data.config import GivenSolutions, HFEngine, ScriptedEngine
+from fullstep_data.config import Engine, GivenSolutions, HFEngine, MonteCarloLabels, ScriptedEngine
 from fullstep_data.engines.scripted import ScriptedTool
 from fullstep_data.grading import GraderTool
-from fullstep_data.pipeline import PIPELINE, reference_of
+from fullstep_data.pipeline import reference_of, stages_of
 from fullstep_data.sources.given import GivenTool
 from fullstep_data.stage import Stage, Tick, Tool
 from fullstep_data.store.disk import write_error
@@ -89,20 +89,17 @@ def generator(engine: HFEngine, folder: str) -> Tool:
 def build_stages(recipe: Recipe) -> tuple[Stage, ...]:
     """The stages of `fs-data build`; none trains a PRM where the recipe names one."""
     given = isinstance(recipe.prm, PRMGiven)
-    stages = tuple(stage for stage in PIPELINE if not (given and stage.name == "prm"))
+    stages = tuple(stage for stage in stages_of(recipe) if not (given and stage.name == "prm"))
     return (*stages, reference_of(learnt(recipe))) if recipe.reference_logprobs.in_dataset else stages
 
 
 def build_tools(recipe: Recipe, reporter: ProgressReporter, launch: Launch | None = None) -> dict[str, Tool]:
     """The tools that `build_stages` need. launch: train the PRM in several processes."""
     tools: dict[str, Tool] = {"grader": GraderTool(recipe.solutions)}
-    match recipe.samples.engine:
-        case ScriptedEngine() as engine:
-            tools["generator"] = ScriptedTool(engine)
-        case GivenSolutions() as engine:
-            tools["generator"] = GivenTool(engine)
-        case HFEngine() as engine:
-            tools["generator"] = generator(engine, find_model(engine.model or recipe.model, reporter))
+    tools["generator"] = _sampler(recipe.samples.engine, recipe, reporter)
+    if isinstance(recipe.step_labels, MonteCarloLabels):
+        other = recipe.step_labels.engine
+        tools["rollout_generator"] = tools["generator"] if other is None else _sampler(other, recipe, reporter)
     if isinstance(recipe.prm, PRMGiven):
         tools["scorer"] = ScorerTool(Path(find_model(recipe.prm.path, reporter)))
     else:
@@ -111,6 +108,16 @@ def build_tools(recipe: Recipe, reporter: ProgressReporter, launch: Launch | Non
     if recipe.reference_logprobs.in_dataset:
         tools["reference"] = ReferenceTool(find_model(recipe.policy.base or recipe.model, reporter), recipe.policy)
     return tools
+
+
+def _sampler(engine: Engine, recipe: Recipe, reporter: ProgressReporter) -> Tool:
+    match engine:
+        case ScriptedEngine():
+            return ScriptedTool(engine)
+        case GivenSolutions():
+            return GivenTool(engine)
+        case HFEngine():
+            return generator(engine, find_model(engine.model or recipe.model, reporter))
 
 
 def train_tools(

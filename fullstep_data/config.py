@@ -5,9 +5,9 @@ training half.
 """
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Preset = Literal["gsm8k", "math", "svamp", "aqua", "metamath"]
@@ -108,7 +108,7 @@ class ScriptedEngine(Config):
 
 class GivenSolutions(Config):
     """Solutions that were sampled elsewhere: one row per solution, several rows per question. All of them are taken: the other
-    keys of `samples` but the prompt have no effect.
+    keys of `samples` but the prompt have no effect (unless Monte-Carlo labels continue them).
     """
 
     kind: Literal["given"] = "given"
@@ -163,10 +163,57 @@ class StepsConfig(Config):
         return self
 
 
-class StepLabelsConfig(Config):
-    """Stage `step_labels`: outcome = every step of a solution carries whether its final answer is right (the paper's N = 1)."""
+class OutcomeLabels(Config):
+    """Stage `step_labels`: every step of a solution carries whether its final answer is right (the paper's N = 1)."""
 
-    source: Literal["outcome"] = "outcome"
+    kind: Literal["outcome"] = "outcome"
+
+
+class RolloutBudget(Config):
+    """Most rollouts, as many per training problem on average; problems of one part share theirs."""
+
+    kind: Literal["rollouts"] = "rollouts"
+    per_problem: int = Field(ge=1)
+
+
+class TokenBudget(Config):
+    """Most sampled tokens, as many per training problem on average; problems of one part share theirs."""
+
+    kind: Literal["tokens"] = "tokens"
+    per_problem: int = Field(ge=1)
+
+
+class MonteCarloLabels(Config):
+    """Stages `rollouts` and `step_labels`: is any of n completions of a prefix right? See fullstep_data/probing.py.
+
+    policy: full = all n, for soft labels too. early-stop = until the first success: the same hard labels. first-error = step by
+    step until the first without success; later steps stay open. binary-search = the first wrong step by halving, approximate.
+    pooled: all solutions through a prefix count as its rollouts; there may then be more than n.
+    budget: what it cannot pay for stays open. It leaves out the labels that cost most, which are mostly wrong steps.
+    engine: None = the one of `samples`: then a solution counts as a rollout of its own prefixes. Another one reads prefixes as
+    text, with temperature, top_p, max_tokens and prompt of `samples`.
+    """
+
+    kind: Literal["monte-carlo"] = "monte-carlo"
+    n: Literal[1, 2, 4, 8, 16] = 8
+    policy: Literal["full", "early-stop", "first-error", "binary-search"] = "early-stop"
+    pooled: bool = False
+    budget: Annotated[RolloutBudget | TokenBudget, Field(discriminator="kind")] | None = None
+    engine: Annotated[HFEngine | ScriptedEngine, Field(discriminator="kind")] | None = None
+    seed: int = 0
+
+
+StepLabels = Annotated[OutcomeLabels | MonteCarloLabels, Field(discriminator="kind")]
+
+
+class RolloutsConfig(Config):
+    """What the stage `rollouts` needs of a recipe: how labels are made, and how samples were drawn."""
+
+    labels: MonteCarloLabels
+    prompt: PromptConfig = PromptConfig()
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = 1024
 
 
 class PairsConfig(Config):
@@ -232,11 +279,26 @@ class DataRecipe(Config):
     samples: SamplesConfig
     solutions: SolutionsConfig = SolutionsConfig()
     steps: StepsConfig = StepsConfig()
-    step_labels: StepLabelsConfig = StepLabelsConfig()
+    step_labels: StepLabels = OutcomeLabels()
     pairs: PairsConfig = PairsConfig()
     step_pairs: StepPairsConfig = StepPairsConfig()
     reference_logprobs: ReferenceLogprobsConfig = ReferenceLogprobsConfig()
     evaluation: Evaluation = Evaluation()
+
+    @field_validator("step_labels", mode="before")
+    @classmethod
+    def _kind_was_once_called_source(cls, value: Any) -> Any:
+        return {"kind": value["source"]} if isinstance(value, dict) and value.keys() == {"source"} else value
+
+    @model_validator(mode="after")
+    def _rollouts_can_be_drawn(self) -> "DataRecipe":
+        labels = self.step_labels
+        if isinstance(labels, MonteCarloLabels):
+            if isinstance(self.samples.engine, GivenSolutions) and labels.engine is None:
+                raise ValueError("step_labels.engine is missing: solutions from a file come without one that continues them")
+            if self.samples.temperature == 0:
+                raise ValueError("samples.temperature = 0 makes all rollouts of a prefix alike: raise it")
+        return self
 
     @model_validator(mode="after")
     def _groups_fit_the_samples(self) -> "DataRecipe":

@@ -1,22 +1,32 @@
 """The stages in the order of the flow: the file to open first.
 
 problems → samples → solutions → steps → step_labels → [prm] → step_scores → pairs, step_pairs    fs-data build
+                                   ↘ rollouts ↗  (where labels are Monte-Carlo)
                                              pairs or step_pairs → reference_logprobs → [policy] → predictions    fs-train run
 """
 
 from typing import Literal
 
-from fullstep_data.config import Config, DataRecipe, GivenSolutions, PredictionsConfig, ProblemsToSolve
+from fullstep_data.config import (
+    Config,
+    DataRecipe,
+    GivenSolutions,
+    MonteCarloLabels,
+    PredictionsConfig,
+    ProblemsToSolve,
+    RolloutsConfig,
+)
 from fullstep_data.pairs import pairs
 from fullstep_data.policy import next_step_policy, policy
 from fullstep_data.predictions import predictions, predictions_key
 from fullstep_data.prm import prm
 from fullstep_data.problems import problems
 from fullstep_data.reference_logprobs import next_step_logprobs, reference_logprobs
+from fullstep_data.rollouts import rollouts, rollouts_key
 from fullstep_data.samples import sample_blocks, samples, samples_key
 from fullstep_data.solutions import solutions, solutions_key
 from fullstep_data.stage import Accounts, Read, Stage
-from fullstep_data.step_labels import step_labels
+from fullstep_data.step_labels import monte_carlo_labels, step_labels
 from fullstep_data.step_pairs import step_pairs
 from fullstep_data.step_scores import step_scores
 from fullstep_data.steps import steps
@@ -38,6 +48,15 @@ def _to_solve(recipe: DataRecipe) -> ProblemsToSolve:
 def _as_sampled(recipe: DataRecipe) -> PredictionsConfig:
     """Held-out problems are asked the way the training problems were."""
     return PredictionsConfig(prompt=recipe.samples.prompt, max_tokens=recipe.evaluation.max_tokens)
+
+
+def _to_continue(recipe: DataRecipe) -> RolloutsConfig:
+    """Rollouts are drawn the way the samples were."""
+    samples = recipe.samples
+    settings = {name: getattr(samples, name) for name in ("prompt", "temperature", "top_p", "max_tokens")}
+    if not isinstance(recipe.step_labels, MonteCarloLabels):
+        raise ValueError("rollouts belong to Monte-Carlo labels")
+    return RolloutsConfig(labels=recipe.step_labels, **settings)
 
 
 TRAIN = "split = 'train'"
@@ -132,6 +151,37 @@ PIPELINE: tuple[Stage, ...] = (
         accounts=(Accounts("problems", ("problem_id",), TRAIN),),
     ),
 )
+
+MONTE_CARLO: tuple[Stage, ...] = (
+    Stage(
+        name="rollouts",
+        run=rollouts,
+        reads=(Read("steps"), Read("solutions"), Read("samples"), Read("problems", TRAIN)),
+        config=_to_continue,
+        key_config=rollouts_key,
+        tools=("rollout_generator", "grader"),
+        revision=1,
+        parts_by="problem",
+    ),
+    Stage(
+        name="step_labels",
+        run=monte_carlo_labels,
+        reads=(Read("steps"), Read("solutions"), Read("rollouts")),
+        config=_to_continue,
+        key_config=rollouts_key,
+        revision=1,
+        parts_by="problem",
+        accounts=(Accounts("steps", ("solution_id", "step_index")),),
+    ),
+)
+
+
+def stages_of(recipe: DataRecipe) -> tuple[Stage, ...]:
+    """The stages of a build: where labels are Monte-Carlo, those of MONTE_CARLO stand in the place of `step_labels`."""
+    if not isinstance(recipe.step_labels, MonteCarloLabels):
+        return PIPELINE
+    place = next(index for index, stage in enumerate(PIPELINE) if stage.name == "step_labels")
+    return (*PIPELINE[:place], *MONTE_CARLO, *PIPELINE[place + 1 :])
 
 
 def _predictions_of(model: str) -> Stage:

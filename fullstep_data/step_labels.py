@@ -1,17 +1,24 @@
-"""step_labels: outcome labels, the paper's N = 1 (method.md, Labels): every step carries whether the final answer is right.
+"""step_labels: is a step on the way to the right answer? Outcome labels, or Monte-Carlo labels out of rollouts.
 
-The table keeps counts, so Monte-Carlo labels (n_rollouts > 1) fit it as they are.
+    step_labels(steps, solutions, context)                      # kind = "outcome": the paper's N = 1
+    monte_carlo_labels(steps, solutions, rollouts, context)     # kind = "monte-carlo"
+
+The table keeps counts, so another threshold is a query: `n_correct >= 2`. What a policy or a budget left open is null, with the
+reason. Soft values need all N rollouts of a step (policy full); a policy that stops at the first success leaves them null.
 """
 
 import polars as pl
 
+from fullstep_data.config import MonteCarloLabels, RolloutsConfig
+from fullstep_data.probing import UNDRAWN, Label, Prober, Result
+from fullstep_data.rollouts import plan_of, solution_paths
 from fullstep_data.stage import Context, Outcome, rejects
 from schemas import TABLES
 
 
 def step_labels(steps: pl.DataFrame, solutions: pl.DataFrame, context: Context) -> Outcome:
-    """One label per step. Steps of a solution whose outcome is undecided (grader timeout) are rejected."""
-    source = context.config.source
+    """The outcome of its solution for each step. Steps of a solution whose outcome is undecided (grader timeout) are rejected."""
+    source = context.config.kind
     outcomes = steps.join(solutions.select("solution_id", "correct"), on="solution_id", how="left", maintain_order="left")
     decided = outcomes.filter(pl.col("correct").is_not_null())
     rows = decided.select(
@@ -24,7 +31,49 @@ def step_labels(steps: pl.DataFrame, solutions: pl.DataFrame, context: Context) 
         pl.col("correct").alias("label"),
         pl.col("correct").cast(pl.Float32).alias("value"),
         pl.lit(source).alias("source"),
+        pl.lit(None, pl.String).alias("reason"),
     )
     undecided = outcomes.filter(pl.col("correct").is_null()).select("solution_id", "step_index").iter_rows()
     dropped = [(f"{solution_id}/{index}", "outcome undecided", None) for solution_id, index in undecided]
     return Outcome(TABLES["step_labels"].check(rows, "step_labels"), rejects("step_labels", "steps", dropped))
+
+
+def monte_carlo_labels(steps: pl.DataFrame, solutions: pl.DataFrame, rollouts: pl.DataFrame, context: Context) -> Outcome:
+    """A row for every step: the policy looks at the rollouts again, in the order in which it drew them."""
+    config: RolloutsConfig = context.config
+    drawn: dict[str, dict[int, Result]] = {}
+    for prefix, index, correct in rollouts.select("prefix_key", "rollout_index", "correct").iter_rows():
+        drawn.setdefault(prefix, {})[index] = correct
+    ids, paths = solution_paths(steps, solutions)
+    prober = Prober(paths, plan_of(config), drawn)
+    name = labeller(config.labels)
+    source = "binary-search" if config.labels.policy == "binary-search" else "monte-carlo"
+    rows = [
+        {
+            "solution_id": solution_id,
+            "step_index": index,
+            "labeller": name,
+            "problem_id": path.problem,
+            "n_rollouts": label.n_rollouts,
+            "n_correct": label.n_correct,
+            "label": label.label,
+            "value": label.value,
+            "source": source,
+            "reason": _reason(label, config.labels),
+        }
+        for number, (solution_id, path) in enumerate(zip(ids, paths, strict=True))
+        for index, label in enumerate(prober.labels(number))
+    ]
+    return Outcome(TABLES["step_labels"].frame(rows))
+
+
+def labeller(labels: MonteCarloLabels) -> str:
+    """Column `labeller`: how the labels were made. The sampler stands with the rollouts."""
+    words = ["monte-carlo", f"n={labels.n}", labels.policy, *(["pooled"] if labels.pooled else [])]
+    return " ".join(words)
+
+
+def _reason(label: Label, config: MonteCarloLabels) -> str | None:
+    if label.reason == UNDRAWN:
+        return "budget spent" if config.budget is not None else "rollouts failed: see rejects"
+    return label.reason

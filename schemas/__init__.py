@@ -1,7 +1,7 @@
 """THE CONTRACT: one module per table, and nothing of ours below it.
 
     problems → samples → solutions → steps → step_labels → [PRM] → step_scores → pairs → [policy] → predictions
-                                                                    ↘ step_pairs ↗ ↘ reference_logprobs
+                                       ↘ rollouts ↗                 ↘ step_pairs ↗ ↘ reference_logprobs
 
 `TABLES` maps each table's name to its `Table`; `rejects` collects what any stage dropped. Raising the version of a table is the
 only way to change it: `schemas/lock/` holds what each one promised, and a test compares.
@@ -13,6 +13,7 @@ from schemas.predictions import PREDICTIONS
 from schemas.problems import PROBLEMS
 from schemas.reference_logprobs import REFERENCE_LOGPROBS
 from schemas.rejects import REJECTS
+from schemas.rollouts import ROLLOUTS
 from schemas.samples import SAMPLES
 from schemas.solutions import SOLUTIONS
 from schemas.step_labels import STEP_LABELS
@@ -28,6 +29,7 @@ TABLES: dict[str, Table] = {
         SAMPLES,
         SOLUTIONS,
         STEPS,
+        ROLLOUTS,
         STEP_LABELS,
         STEP_SCORES,
         PAIRS,

@@ -1,7 +1,7 @@
 """Ids and seeds: hashes of content, so the same input has the same id and the same samples on every machine.
 
 content_id("What is 2 + 2?")                    ->  "3a1c…"  (20 hexadecimal digits, 80 bits)
-sample_seed(problem_id, sample_index, run_seed) ->  an integer in [0, 2**63)
+sample_seed(problem_id, sample_index, run_seed) ->  an integer in [0, 2**63); rollout_seed: the same for a prefix
 """
 
 import hashlib
@@ -19,6 +19,11 @@ def content_id(*content: Any) -> str:
 def sample_seed(problem_id: str, sample_index: int, run_seed: int) -> int:
     """The seed of one sample. It depends on nothing else, so restarts and top-ups never repeat or lose a sample."""
     return int(_digest(("seed", problem_id, sample_index, run_seed))[:16], 16) >> 1
+
+
+def rollout_seed(problem_id: str, prefix_key: str, rollout_index: int, run_seed: int) -> int:
+    """The seed of one rollout: the same after a restart, when more are asked for, and whichever policy asks."""
+    return int(_digest(("rollout", problem_id, prefix_key, rollout_index, run_seed))[:16], 16) >> 1
 
 
 def stable_fraction(*content: Any) -> float:

@@ -8,7 +8,7 @@ LABEL_SOURCES = ("outcome", "monte-carlo", "binary-search", "judge", "human")
 
 STEP_LABELS = Table(
     name="step_labels",
-    version=1,
+    version=2,
     grain="one step judged by one labeller",
     doc="Counts are kept, so hard, soft and any threshold are a query. A Monte-Carlo value is no proof of correctness.",
     key=("solution_id", "step_index", "labeller"),
@@ -17,15 +17,28 @@ STEP_LABELS = Table(
         Column("step_index", pl.Int32, "Index of the step in its solution, from 0."),
         Column("labeller", pl.String, "Identity of what made the label."),
         Column("problem_id", pl.String, "The problem."),
-        Column("n_rollouts", pl.Int32, "Completions of the prefix that were looked at.", unit="rollouts"),
+        Column("n_rollouts", pl.Int32, "Completions of the prefix that were looked at, solutions included.", unit="rollouts"),
         Column("n_correct", pl.Int32, "How many of them reached the gold answer.", unit="rollouts"),
-        Column("label", pl.Boolean, "Hard label: n_correct > 0. Null: left open.", nullable=True),
-        Column("value", pl.Float32, "Soft label: n_correct / n_rollouts. Null: left open.", unit="probability", nullable=True),
+        Column(
+            "label",
+            pl.Boolean,
+            "Hard label: n_correct > 0 (binary-search: also inferred from other steps). Null: left open.",
+            nullable=True,
+        ),
+        Column(
+            "value",
+            pl.Float32,
+            "Soft label: n_correct / n_rollouts. Null: left open, or rollouts were stopped early, which biases the share.",
+            unit="probability",
+            nullable=True,
+        ),
         Column("source", pl.String, "Kind of labeller.", values=LABEL_SOURCES),
+        Column("reason", pl.String, "Why the label is open.", nullable=True),
     ),
     rules=(
         Rule("0 <= n_correct <= n_rollouts", "n_correct >= 0 AND n_correct <= n_rollouts"),
         Rule("value is a probability", "value >= 0 AND value <= 1"),
+        Rule("only an open label has a reason", "label IS NULL OR reason IS NULL"),
     ),
     references=(Reference(("solution_id", "step_index"), "steps"),),
 )

@@ -29,6 +29,7 @@ from transformers.generation.stopping_criteria import StoppingCriteria, Stopping
 from transformers.utils import logging as transformers_logging
 
 from fullstep_data.config import HFEngine
+from fullstep_data.engines.continuation import cut, decoded
 from fullstep_data.engines.model_files import ModelPlace, find_model, model_identity
 from fullstep_data.engines.protocol import Completion, Failure, FinishReason, Request
 from fullstep_data.prompts import Chat, plain_prompt
@@ -115,7 +116,7 @@ class HFGenerator:
         return [row if isinstance(row, Failure) else self._result(row) for row in rows]
 
     def _row(self, request: Request) -> "_Row | Failure":
-        prompt_ids: list[int] = self._tokenizer(request.prompt, add_special_tokens=False)["input_ids"]
+        prompt_ids = [*self._tokenizer(request.prompt, add_special_tokens=False)["input_ids"], *request.prefix]
         if not prompt_ids:
             return Failure("prompt without tokens")
         room = request.max_tokens if self._context is None else self._context - len(prompt_ids)
@@ -199,15 +200,19 @@ class HFGenerator:
         if row.broken:
             return Failure("model gave no probabilities", "logits were not finite")
         assert row.reason is not None
-        text, tokens, reason = self._decode(row.tokens), row.tokens, row.reason
-        cut = min((at for stop in row.request.stop if (at := text.find(stop)) >= 0), default=None)
-        if cut is not None:
-            text, reason = text[:cut], "stop"
-            while tokens and self._decode(tokens[:-1]).startswith(text):
+        tokens, reason = row.tokens, row.reason
+        text, end = decoded(self._decode, row.request, tokens)
+        if end is not None:
+            text, reason = text[:end], "stop"
+            while tokens and decoded(self._decode, row.request, tokens[:-1])[0].startswith(text):
                 tokens = tokens[:-1]
-        return Completion(text, tuple(tokens), reason, len(row.prompt_ids))
+        return Completion(text, tuple(tokens), reason, len(row.prompt_ids) - len(row.request.prefix))
 
-    def _decode(self, tokens: list[int]) -> str:
+    def cut(self, text: str, token_ids: Sequence[int], stops: Sequence[int]) -> list[tuple[int, int]]:
+        """The fewest ids that hold `text` up to each stop (see `Generator.cut`)."""
+        return cut(self._decode, text, token_ids, stops)
+
+    def _decode(self, tokens: Sequence[int]) -> str:
         return _decode(self._tokenizer, tokens)
 
 
@@ -310,8 +315,8 @@ class _Ends(StoppingCriteria):
             return
         row.tokens.append(token)
         if row.request.stop:
-            longest = max(len(stop.encode()) for stop in row.request.stop)
-            tail = _decode(self._tokenizer, row.tokens[-longest - _SPARE_TOKENS :])
+            width = max(len(stop.encode()) for stop in row.request.stop) + _SPARE_TOKENS
+            tail = _decode(self._tokenizer, [*row.request.prefix[-width:], *row.tokens[-width:]][-width:])
             if any(stop in tail for stop in row.request.stop):
                 row.reason = "stop"
                 return
@@ -370,8 +375,8 @@ def _text_start(tokenizer: Any) -> str:
     return tokenizer.bos_token if tokenizer.bos_token_id is not None and first == tokenizer.bos_token_id else ""
 
 
-def _decode(tokenizer: Any, tokens: list[int]) -> str:
-    return tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+def _decode(tokenizer: Any, tokens: Sequence[int]) -> str:
+    return tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
 
 def _common_prefix(prompts: Sequence[tuple[int, ...]]) -> int:

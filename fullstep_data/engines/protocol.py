@@ -17,7 +17,8 @@ class Request:
     """One text to be completed. `seed` alone decides the sample: the same request gives the same completion in the same batch.
 
     prompt: rendered, special tokens included (the engine adds none). temperature 0 is greedy. stop: strings that end the
-    completion and are cut off. max_tokens: most tokens to sample.
+    completion and are cut off. max_tokens: most tokens to sample. prefix: ids sampled before, that the model reads after the
+    prompt's own: the completion is what comes after them (text, ids and max_tokens count from there).
     """
 
     prompt: str
@@ -26,6 +27,7 @@ class Request:
     temperature: float = 1.0
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
+    prefix: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,12 @@ class Generator(Protocol):
 
     def generate(self, requests: Sequence[Request], tick: Tick = no_tick) -> list[Completion | Failure]:
         """One result per request, in order."""
+        ...
+
+    def cut(self, text: str, token_ids: Sequence[int], stops: Sequence[int]) -> list[tuple[int, int]]:
+        """For each stop (characters): the fewest of the sampled ids of `text` that hold it up to there, as a `prefix` for a
+        request; and how many characters they hold, which may be more (a token may stand across the stop).
+        """
         ...
 
 

@@ -6,8 +6,8 @@
     # Step 2: 3 + 7 = 10
     # Step 3: The answer is \\boxed{10}.
 
-A wrong result goes on into the steps after it, as with a real model. Tests, examples and the recipe `tiny` use it. Its tokens
-are the bytes of the text in UTF-8.
+A wrong result goes on into the steps after it, as with a real model, and so does that of a prefix that it continues. Tests,
+examples and the recipe `tiny` use it. Its tokens are the bytes of the text in UTF-8.
 """
 
 import ast
@@ -19,6 +19,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from fullstep_data.config import ScriptedEngine
+from fullstep_data.engines.continuation import cut, decoded
 from fullstep_data.engines.protocol import Completion, Failure, Request
 from fullstep_data.prompts import Chat, plain_prompt
 from fullstep_data.stage import Tick, no_tick
@@ -30,6 +31,8 @@ ENDLESS = 0.03
 CONTEXT = 32768
 
 _LONGEST_SUM = 1000
+_TRIES = 100
+_RESULT = re.compile(r"^Step \d+: .+ = (-?\d+(?:/\d+)?)\n", re.MULTILINE)
 _RUN = re.compile(r"[0-9 ()+*/-]+")
 _OPERATIONS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 
@@ -71,23 +74,39 @@ class ScriptedGenerator:
 
     def _complete(self, request: Request) -> Completion | Failure:
         prompt_tokens = len(request.prompt.encode())
-        if prompt_tokens >= CONTEXT:
-            return Failure("prompt longer than the context", f"{prompt_tokens} bytes; the engine reads {CONTEXT}")
+        read = prompt_tokens + len(request.prefix)
+        if read >= CONTEXT:
+            return Failure("prompt longer than the context", f"{read} bytes; the engine reads {CONTEXT}")
         seed = request.seed if request.temperature > 0 else sample_seed(request.prompt, 0, 0)
-        text = self._solution(request.prompt, random.Random(seed))
-        cut = min((at for stop in request.stop if (at := text.find(stop)) >= 0), default=None)
-        whole = text.encode()
-        kept = whole if cut is None else text[:cut].encode()
-        limit = min(request.max_tokens, CONTEXT - prompt_tokens)
-        if len(kept) > limit or (cut is None and len(kept) == limit):
+        text, end = decoded(_text, request, self._continued(request, random.Random(seed)))
+        kept = text[:end].encode()
+        limit = min(request.max_tokens, CONTEXT - read)
+        if len(kept) > limit or (end is None and len(kept) == limit):
             # Bytes that make half a character are cut with it.
             text = kept[:limit].decode(errors="ignore")
             return Completion(text, tuple(text.encode()), "length", prompt_tokens)
-        return Completion(kept.decode(), tuple(kept), "eos" if cut is None else "stop", prompt_tokens)
+        return Completion(kept.decode(), tuple(kept), "eos" if end is None else "stop", prompt_tokens)
 
-    def _solution(self, prompt: str, chance: random.Random) -> str:
+    def cut(self, text: str, token_ids: Sequence[int], stops: Sequence[int]) -> list[tuple[int, int]]:
+        """The fewest bytes that hold `text` up to each stop (see `Generator.cut`)."""
+        return cut(_text, text, token_ids, stops)
+
+    def _continued(self, request: Request, chance: random.Random) -> bytes:
+        """What stands after the prefix. Solutions with its results are drawn until one begins as it does; a prefix that none
+        would begin with has nothing after it.
+        """
+        begun = bytes(request.prefix)
+        results = [Fraction(result) for result in _RESULT.findall(_text(begun))]
+        for _ in range(_TRIES):
+            whole = self._solution(request.prompt, chance, results).encode()
+            if whole.startswith(begun):
+                return whole[len(begun) :]
+        return b""
+
+    def _solution(self, prompt: str, chance: random.Random, results: Sequence[Fraction]) -> str:
         ending = chance.random()
-        steps = [f"Step {k}: {line}" for k, line in enumerate(_work(prompt, self._error_rate, chance), start=1)]
+        lines = _work(prompt, self._error_rate, chance, results)
+        steps = [f"Step {k}: {line}" for k, line in enumerate(lines, start=1)]
         if ending < ENDLESS:
             return "\n".join([*steps[:-1], f"Step {len(steps)}: Let us check" + " again and again" * (CONTEXT // 16)])
         if ending < ENDLESS + NO_BOX:
@@ -95,8 +114,14 @@ class ScriptedGenerator:
         return "\n".join(steps)
 
 
-def _work(prompt: str, error_rate: float, chance: random.Random) -> list[str]:
-    """One line per operation of the prompt's last sum, and one with the answer."""
+def _text(data: Sequence[int]) -> str:
+    return bytes(data).decode(errors="replace")
+
+
+def _work(prompt: str, error_rate: float, chance: random.Random, results: Sequence[Fraction]) -> list[str]:
+    """One line per operation of the prompt's last sum, and one with the answer. results: those of the first operations, where
+    they stand already.
+    """
     tree = _last_sum(prompt)
     if tree is None:
         return ["There is nothing to work out.", "So there is no answer."]
@@ -113,6 +138,8 @@ def _work(prompt: str, error_rate: float, chance: random.Random) -> list[str]:
                 result = _apply(op, first, second)
                 if chance.random() < error_rate:
                     result += chance.choice((-10, -2, -1, 1, 2, 10))
+                if len(lines) < len(results):  # numbers were drawn all the same: a solution goes on as it did
+                    result = results[len(lines)]
                 lines.append(f"{first} {_OPERATIONS[type(op)]} {second} = {result}")
                 return result
             case _:

@@ -21,7 +21,7 @@ def recipe(**changed: Any) -> DataRecipe:
 
 def test_the_defaults_are_the_papers() -> None:
     read = DataRecipe.model_validate(SMALL | {"samples": {"engine": {"kind": "scripted"}}})
-    assert (read.samples.samples, read.pairs.top, read.pairs.score, read.step_labels.source) == (32, 4, "mean", "outcome")
+    assert (read.samples.samples, read.pairs.top, read.pairs.score, read.step_labels.kind) == (32, 4, "mean", "outcome")
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -1.0])

@@ -1,6 +1,6 @@
 """Outcome labels: each step carries its solution's verdict; an undecided outcome labels nothing and is counted."""
 
-from fullstep_data.config import StepLabelsConfig, StepsConfig
+from fullstep_data.config import OutcomeLabels, StepsConfig
 from fullstep_data.stage import Context
 from fullstep_data.step_labels import step_labels
 from fullstep_data.steps import steps
@@ -18,7 +18,7 @@ def labelled():
     )
     solutions = solutions.with_columns(grade_path=solutions["correct"].is_null().replace_strict(True, "timeout", default="exact"))
     rows = steps(solutions, Context(StepsConfig(), {})).rows
-    return step_labels(rows, solutions, Context(StepLabelsConfig(), {}))
+    return step_labels(rows, solutions, Context(OutcomeLabels(), {}))
 
 
 def test_every_step_carries_the_outcome_as_one_rollout():

@@ -4,6 +4,7 @@ An engine is made by a function (folder for its files, variant) -> engine; the v
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +203,80 @@ def test_plain_prompts_hold_system_and_user_text(engine: Generator) -> None:
     assert engine.render("", "4 + 3", "never").endswith("4 + 3")
     assert engine.render("Be brief.", "4 + 3", "never").endswith("Be brief.\n\n4 + 3")
     assert engine.render("", "4 + 3", "auto") == engine.render("", "4 + 3", "never")
+
+
+def continued(request: Request, completion: Completion, count: int) -> Request:
+    """The request that goes on after the first `count` ids of a completion."""
+    assert request.max_tokens > count
+    return replace(request, prefix=completion.token_ids[:count], max_tokens=request.max_tokens - count)
+
+
+def test_a_cut_takes_the_fewest_ids_that_hold_the_text(engine: Generator, name: str) -> None:
+    decode = ENGINES[name][1]
+    for completion in completed(engine, sum_requests(9, max_tokens=60)):
+        text, ids = completion.text, completion.token_ids
+        stops = sorted({0, 1, len(text) // 2, len(text)})
+        for stop, (count, characters) in zip(stops, engine.cut(text, ids, stops), strict=True):
+            assert decode(ids[:count]).startswith(text[:stop])
+            assert count == 0 or not decode(ids[: count - 1]).startswith(text[:stop])
+            assert decode(ids).startswith(text[:characters])
+            assert len(decode(ids[:count])) >= characters
+
+
+def test_a_greedy_completion_goes_on_from_its_own_prefix_as_it_did(engine: Generator) -> None:
+    requests = sum_requests(15, temperature=0.0, max_tokens=60)
+    wholes = completed(engine, requests)
+    for share in (0.2, 0.5, 0.9):
+        counts = [int(share * len(whole.token_ids)) for whole in wholes]
+        rests = completed(engine, [continued(*three) for three in zip(requests, wholes, counts, strict=True)])
+        for whole, rest, count in zip(wholes, rests, counts, strict=True):
+            assert (*whole.token_ids[:count], *rest.token_ids) == whole.token_ids
+            assert rest.finish_reason == whole.finish_reason
+            assert rest.prompt_tokens == whole.prompt_tokens
+            ((_, characters),) = engine.cut(whole.text, whole.token_ids[:count], [len(whole.text)])
+            assert whole.text[:characters] + rest.text == whole.text
+
+
+def test_a_continuation_is_the_same_alone_and_among_others(engine: Generator) -> None:
+    requests = sum_requests(12, max_tokens=60)
+    mixed = [
+        continued(request, whole, index % 3 * 4)
+        for index, (request, whole) in enumerate(zip(requests, completed(engine, requests), strict=True))
+    ]
+    together = completed(engine, mixed)
+    assert together == [completed(engine, [request])[0] for request in mixed]
+    assert len(set(together)) > 5
+
+
+def test_seeds_decide_continuations(engine: Generator) -> None:
+    first = Request("Problem: 12 - 5 + 8 - 9 + 3 - 4 + 5 =\n", seed=1, max_tokens=150)
+    (whole,) = completed(engine, [first])
+    requests = [replace(continued(first, whole, 4), seed=seed) for seed in (1, 2, 3, 4, 5, 6, 1)]
+    texts = [completion.text for completion in completed(engine, requests)]
+    assert texts[0] == texts[6]
+    assert len(set(texts)) > 1
+
+
+def test_a_stop_string_that_begins_in_the_prefix_ends_the_completion(engine: Generator) -> None:
+    request = Request("Problem: 12 - 5 + 8 =\n", seed=3, max_tokens=60, temperature=0.0)
+    (whole,) = completed(engine, [request])
+    count = len(whole.token_ids) // 2
+    ((_, before),) = engine.cut(whole.text, whole.token_ids[:count], [len(whole.text)])
+    for last in (before + 1, before + 3):  # the stop string ends one and three characters behind the border
+        stop = whole.text[before - 1 : last]
+        assert stop not in whole.text[:before]
+        (rest,) = completed(engine, [replace(continued(request, whole, count), stop=(stop,))])
+        assert (rest.text, rest.token_ids, rest.finish_reason) == ("", (), "stop")
+    stop = whole.text[before + 2 : before + 5]  # and one that lies behind it
+    place = whole.text.index(stop, before - 2)
+    (rest,) = completed(engine, [replace(continued(request, whole, count), stop=(stop,))])
+    assert (rest.text, rest.finish_reason) == (whole.text[before:place], "stop")
+
+
+def test_a_prefix_counts_against_the_context(engine: Generator) -> None:
+    prompt = "7 + 7 "
+    (whole,) = completed(engine, [Request(prompt, seed=1, max_tokens=30)])
+    prefix = (whole.token_ids * 40_000)[:40_000]
+    (result,) = engine.generate([Request(prompt, seed=1, max_tokens=5, prefix=prefix)])
+    assert isinstance(result, Failure)
+    assert result.reason == "prompt longer than the context"
