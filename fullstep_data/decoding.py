@@ -13,7 +13,8 @@ r"""Decoding rules: which of a problem's samples is the answer that is given. Pu
 | beam@WxB | Step-wise Beam Search: W texts, B next steps of each, the best W are kept (`beam`) | arXiv 2502.14356, section 4 |
 
 The PRM score of a sample is the mean, min or product of its step rewards, or the last of them: `bon-min@8` names one, `bon@8` is
-all four over the same samples. Samples without an answer never vote, and are taken only where no sample has one.
+all four over the same samples, and `beam@4x4` is beam-min@4x4. Samples without an answer never vote, and are taken only where no
+sample has one.
 """
 
 import math
@@ -62,11 +63,11 @@ class Beam:
 
     width: int
     branches: int
-    aggregate: Aggregate = "last"
+    aggregate: Aggregate = "min"
 
     @property
     def name(self) -> str:
-        chosen = "" if self.aggregate == "last" else f"-{self.aggregate}"
+        chosen = "" if self.aggregate == "min" else f"-{self.aggregate}"
         return f"beam{chosen}@{self.width}x{self.branches}"
 
 
@@ -224,7 +225,7 @@ def _rules(name: str) -> list[Rule]:
         case (("bon" | "wsc" | "hybrid"), _, str(), None):
             return [Sampled(kind, int(n), one) for one in aggregates]
         case "beam", _, str(), str():
-            return [Beam(int(n), int(branches), aggregates[0] if chosen else "last")]
+            return [Beam(int(n), int(branches), aggregates[0] if chosen else "min")]
         case _:
             raise _unknown(name, "there is no such rule")
 

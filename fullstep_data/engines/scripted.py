@@ -6,8 +6,8 @@
     # Step 2: 3 + 7 = 10
     # Step 3: The answer is \\boxed{10}.
 
-A wrong result goes on into the steps after it, as with a real model. Tests, examples and the recipe `tiny` use it. Its tokens
-are the bytes of the text in UTF-8.
+A wrong result goes on into the steps after it, as with a real model; a prompt that ends in whole lines of such steps is continued
+after them. Tests, examples and the recipe `tiny` use it. Its tokens are the bytes of the text in UTF-8.
 """
 
 import ast
@@ -31,6 +31,7 @@ CONTEXT = 32768
 
 _LONGEST_SUM = 1000
 _RUN = re.compile(r"[0-9 ()+*/-]+")
+_BEGUN = re.compile(r"^(?:Step \d+: .* = -?\d+(?:/\d+)?\n)+\Z", re.MULTILINE)
 _OPERATIONS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 
 
@@ -87,16 +88,21 @@ class ScriptedGenerator:
 
     def _solution(self, prompt: str, chance: random.Random) -> str:
         ending = chance.random()
-        steps = [f"Step {k}: {line}" for k, line in enumerate(_work(prompt, self._error_rate, chance), start=1)]
+        begun = _BEGUN.search(prompt)
+        question = prompt[: begun.start()] if begun else prompt
+        results = [Fraction(line.rpartition(" = ")[2]) for line in begun.group().splitlines()] if begun else []
+        steps = [f"Step {k}: {line}" for k, line in enumerate(_work(question, self._error_rate, chance, results), start=1)]
+        steps = steps[len(results) :]
         if ending < ENDLESS:
-            return "\n".join([*steps[:-1], f"Step {len(steps)}: Let us check" + " again and again" * (CONTEXT // 16)])
+            last = len(results) + len(steps)
+            return "\n".join([*steps[:-1], f"Step {last}: Let us check" + " again and again" * (CONTEXT // 16)])
         if ending < ENDLESS + NO_BOX:
             steps = steps[:-1]
         return "\n".join(steps)
 
 
-def _work(prompt: str, error_rate: float, chance: random.Random) -> list[str]:
-    """One line per operation of the prompt's last sum, and one with the answer."""
+def _work(prompt: str, error_rate: float, chance: random.Random, results: Sequence[Fraction] = ()) -> list[str]:
+    """One line per operation of the prompt's last sum, and one with the answer. results: of the operations done already."""
     tree = _last_sum(prompt)
     if tree is None:
         return ["There is nothing to work out.", "So there is no answer."]
@@ -110,8 +116,9 @@ def _work(prompt: str, error_rate: float, chance: random.Random) -> list[str]:
                 return -value(operand)
             case ast.BinOp(left=left, op=op, right=right):
                 first, second = value(left), value(right)
-                result = _apply(op, first, second)
-                if chance.random() < error_rate:
+                done = len(lines) < len(results)
+                result = results[len(lines)] if done else _apply(op, first, second)
+                if not done and chance.random() < error_rate:
                     result += chance.choice((-10, -2, -1, 1, 2, 10))
                 lines.append(f"{first} {_OPERATIONS[type(op)]} {second} = {result}")
                 return result

@@ -38,12 +38,12 @@ SAMPLES = (
 
 
 def test_a_list_of_rules_is_read_in_order_and_each_once() -> None:
-    assert parse("greedy, sc@8,bon-min@4,beam@4x2,beam-min@1x3,sc@8") == (
+    assert parse("greedy, sc@8,bon-min@4,beam@4x2,beam-min@4x2,beam-last@1x3,sc@8") == (
         Greedy(),
         Sampled("sc", 8),
         Sampled("bon", 4, "min"),
         Beam(4, 2),
-        Beam(1, 3, "min"),
+        Beam(1, 3, "last"),
     )
 
 
