@@ -169,5 +169,41 @@ def evaluate(
     evaluate_model(recipe, shown)
 
 
+def _two_names(ctx: click.Context, parameter: click.Parameter, text: str | None) -> tuple[str, str] | None:
+    """`A,B` as a pair."""
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    if len(names) != 2 or not all(names):
+        raise click.BadParameter(f"two names with a comma between are wanted, found {text!r}")
+    return names[0], names[1]
+
+
+@main.command(
+    "compare",
+    cls=Command,
+    examples=(
+        "fs-train compare out/tiny-run",
+        "fs-train compare out/tiny-run out/tiny-run --models before,after --show 1",
+    ),
+)
+@click.argument("run_a", metavar="RUN_A[@VERSION]")
+@click.argument("run_b", metavar="[RUN_B[@VERSION]]", required=False)
+@click.option("--models", callback=_two_names, metavar="A,B", help="Which model of each, where a run has several.")
+@click.option("--rules", callback=_two_names, metavar="A,B", help="Which rule of each. [default: every rule that both have]")
+@click.option("--show", "shown", default=3, show_default=True, type=click.IntRange(min=0), help="Regressions told as text.")
+def compare(run_a: str, run_b: str | None, models: tuple[str, str] | None, rules: tuple[str, str] | None, shown: int) -> None:
+    """Do two models or rules differ on the same problems?
+
+    Runs are folders of `fs-train eval --out` and `fs-train run`. Without RUN_B the two models of RUN_A are compared
+    (before and after a training), or two rules of it. Says how many answers were fixed and broken, the difference with
+    its paired 95 % interval, McNemar's exact test, and shows the worst regressions.
+    """
+    from cli.compare import Sides
+    from cli.compare import compare as compare_runs
+
+    compare_runs(run_a, run_b, Sides(models, rules), shown)
+
+
 if __name__ == "__main__":
     sys.exit(main())
