@@ -1,134 +1,210 @@
-"""What `fs-train eval` does: problems of a file or the held-out ones of a dataset → greedy answers of one model → accuracy.
+"""What `fs-train eval` does: a model's answers to the problems of sets, under one decoding rule or many → accuracy.
 
-    evaluate("tiny-random", Questions(place="out/tiny"), predictions=PredictionsConfig(max_tokens=64), out="out/tiny-eval")
+    evaluate(EvalRecipe(model="tiny-random", questions=Questions(sets=("out/tiny",)), engine=HFEngine(), decode=("greedy",)), …)
+    decide("out/eval", ("sc@8", "bon@8"), …)       # rules over samples that are there already
 
-It is a run of two stages into a store of its own, so an interrupted one goes on and a changed one answers only what is new.
+It is a run of stages into a store of its own, so an interrupted one goes on and a changed one answers only what is new.
 """
 
+import shlex
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+from pydantic import TypeAdapter, ValidationError
 from rich.text import Text
 
-from cli.progress import progress
-from cli.render import section, show
-from cli.train_summary import accuracy_table
-from fullstep_data.accuracy import accuracy
-from fullstep_data.config import (
-    Columns,
-    Config,
-    FileSource,
-    HFEngine,
-    PredictionsConfig,
-    Preset,
-    ProblemsToSolve,
-    SolutionsConfig,
+from cli.eval_summary import eval_summary
+from cli.progress import ProgressReporter, progress
+from cli.render import show
+from fullstep_data.calibration import Kind, calibrate
+from fullstep_data.config import Calibration, Columns, Engine, GivenSolutions, Preset, SolutionsConfig
+from fullstep_data.decoding import Sampled, parse
+from fullstep_data.evaluation import (
+    EvalRecipe,
+    Evaluated,
+    Questions,
+    StoredRecipe,
+    evaluation,
+    is_dataset,
+    require_prm,
+    require_samples,
+    scored_by,
+    stored,
 )
-from fullstep_data.grading import GraderTool
-from fullstep_data.predictions import predictions, predictions_key
-from fullstep_data.problems import problems
+from fullstep_data.grading import Grader, GraderTool
 from fullstep_data.runner import Interrupted, run
-from fullstep_data.stage import Accounts, Context, Outcome, Read, Stage
-from fullstep_data.store import Store, open_version, parse_spec
+from fullstep_data.sources.sets import FileForm
+from fullstep_data.store import Store, Version, open_version
 from schemas import InputError
 
-HELD_OUT = "split = 'test'"
+
+@dataclass(frozen=True)
+class Shown:
+    """What is done with the answers. out: folder that keeps them (None: nowhere). threshold: a reward below it doubts a step.
+    calibrate: samples with known verdicts for `hybrid`, and the kind of curve.
+    """
+
+    out: str | None = None
+    threshold: float = 0.5
+    calibrate: str | None = None
+    curve: Kind = "platt"
 
 
-class Questions(Config):
-    """Which problems are asked. place: as typed, a file or a dataset. preset, columns: how to read a file."""
+def engine_of(text: str) -> Engine:
+    """`KIND,KEY=VALUE,…` as an engine. InputError: no such kind or key."""
+    kind, *settings = text.split(",")
+    values = {"kind": kind, **{key: value for key, _, value in (setting.partition("=") for setting in settings)}}
+    try:
+        engine = TypeAdapter[Engine](Engine).validate_python(values)
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}".removeprefix(": ") for fault in error.errors()]
+        raise InputError(
+            "this is no engine", where=f"--engine {text}", examples=faults, next_step="write it as hf or hf,batch_size=64"
+        ) from error
+    if isinstance(engine, GivenSolutions):
+        raise InputError(
+            "the engine given answers no question anew",
+            where="--engine given",
+            next_step="build a dataset of the solutions (fs-data build) and decide over them: fs-train eval --samples DIR",
+        )
+    return engine
 
-    place: str
-    preset: Preset | None = None
-    columns: Columns = Columns()
-    limit: int | None = None
-    problems_per_part: int = 16
+
+def questions_of(sets: str, preset: Preset | None, columns: Mapping[str, str | None], limit: int | None) -> Questions:
+    """Which problems are asked. sets: comma-separated, as typed; columns: of files, by what they hold."""
+    named = Columns.model_validate({column: name for column, name in columns.items() if name is not None})
+    texts = tuple(dict.fromkeys(filter(None, (text.strip() for text in sets.split(",")))))
+    return Questions(sets=texts, form=FileForm(preset=preset, columns=named, limit=limit))
 
 
-class EvalRecipe(Config):
-    """What decides an evaluation; stands in the manifest as a recipe does."""
+def evaluate(recipe: EvalRecipe, shown: Shown) -> None:
+    """Ask a model and show what its answers say."""
+    _require_files_for_columns(recipe)
+    require_prm(recipe.decode, recipe.prm, calibrated=shown.calibrate is not None)
+    from cli.tools import eval_tools, find_prm, scorer_identity  # torch
 
-    name: str = "eval"
-    model: str
-    questions: Questions
-    predictions: PredictionsConfig
+    with _kept(shown) as (folder, reporter):
+        prm = find_prm(recipe.prm, reporter) if recipe.prm else None
+        recipe = recipe.model_copy(update={"calibrations": _calibrations(recipe, shown, scorer_identity(prm) if prm else None)})
+        version = run(evaluation(recipe), recipe, Store.create(folder), eval_tools(recipe, reporter), reporter)
+        _show(version, recipe, shown)
 
 
-def evaluate(model: str, questions: Questions, predictions: PredictionsConfig, out: str | None) -> None:
-    """Answer the problems and show the accuracy; `out` None keeps nothing."""
-    recipe = EvalRecipe(model=model, questions=questions, predictions=predictions)
-    _require_columns_of_a_file(questions)
-    from cli.tools import find_model, generator  # torch
+def decide(samples: str, decode: Sequence[str], prm: str | None, shown: Shown) -> None:
+    """Apply rules to the samples of a dataset, and show what comes of it. No model is asked; a PRM may be."""
+    upstream = open_version(samples)
+    _require_sampled_rules(decode)
+    solutions = upstream.frame("solutions")
+    require_samples(solutions, decode, samples, _top_up(upstream, decode))
+    from cli.tools import ScorerTool, find_prm, scorer_identity  # torch
 
+    with _kept(shown) as (folder, reporter):
+        folder_of_prm = find_prm(prm, reporter) if prm else None
+        scorers = scored_by(upstream)
+        scorer = scorer_identity(folder_of_prm) if folder_of_prm else (scorers[0] if len(scorers) == 1 else None)
+        splits = upstream.frame("problems").join(solutions, on="problem_id", how="semi")["split"].unique().to_list()
+        recipe = StoredRecipe(
+            model=str(upstream.manifest.recipe.get("model", "unknown")),
+            prm=prm or scorer,
+            decode=tuple(decode),
+            split="train" if "train" in splits else "test",
+            rescore=prm is not None and scorers != [scorer],
+        )
+        require_prm(decode, recipe.prm, calibrated=shown.calibrate is not None)
+        recipe = recipe.model_copy(update={"calibrations": _calibrations(recipe, shown, scorer)})
+        tools = {"grader": GraderTool(SolutionsConfig()), **({"scorer": ScorerTool(folder_of_prm)} if folder_of_prm else {})}
+        version = run(stored(recipe), recipe, Store.create(folder), tools, reporter, upstream=upstream)
+        _show(version, recipe, shown)
+
+
+@contextmanager
+def _kept(shown: Shown) -> Iterator[tuple[Path, ProgressReporter]]:
+    """The folder of the answers and the reporter; an interruption says whether anything is kept."""
     with ExitStack() as stack:
         reporter = stack.enter_context(progress())
-        tools = {"generator": generator(HFEngine(), find_model(model, reporter)), "grader": GraderTool(SolutionsConfig())}
-        folder = out or stack.enter_context(tempfile.TemporaryDirectory(prefix="fullstep-eval-"))
+        folder = shown.out or stack.enter_context(tempfile.TemporaryDirectory(prefix="fullstep-eval-"))
         try:
-            version = run(_stages(model), recipe, Store.create(Path(folder)), tools, reporter)
+            yield Path(folder), reporter
         except Interrupted as stopped:
-            if out:
+            if shown.out:
                 raise
             step = "run the same command again; with --out DIR an interrupted evaluation goes on where it stopped"
             raise Interrupted(what=stopped.what, next_step=step) from None
-        answers, dropped = version.frame("predictions"), version.frame("rejects")
-    lines = [f"{count:,} left out: {reason}" for reason, count in dropped["reason"].value_counts(sort=True).iter_rows()]
-    kept = [f"predictions are kept: fs-data show {out} predictions"] if out else []
-    show([section("Greedy accuracy", accuracy_table(accuracy(answers)), *map(Text, (*lines, *kept)))])
 
 
-def _stages(model: str) -> tuple[Stage, ...]:
-    return (
-        Stage(
-            name="problems",
-            run=asked,
-            reads=(),
-            config=lambda recipe: recipe.questions,
-            revision=1,
-            parts_by="source",
-        ),
-        Stage(
-            name="predictions",
-            run=predictions,
-            reads=(Read("problems", HELD_OUT),),
-            config=lambda recipe: recipe.predictions,
-            key_config=predictions_key,
-            split=lambda config: iter([{"model": model}]),
-            tools=("generator", "grader"),
-            revision=1,
-            parts_by="part",
-            accounts=(Accounts("problems", ("problem_id",), HELD_OUT),),
-        ),
-    )
+def _show(version: Version, recipe: Evaluated, shown: Shown) -> None:
+    answers, dropped = version.frame("predictions"), version.frame("rejects")
+    if answers.is_empty():
+        reasons = dropped["reason"].value_counts(sort=True).iter_rows()
+        raise InputError(
+            "no problem was answered, so there is nothing to measure",
+            where=shown.out or ", ".join(recipe.decode),
+            count=dropped.height,
+            examples=[f"{reason}: {count:,}" for reason, count in reasons],
+            next_step="see the reasons; a prompt that is too long asks for a shorter template or another model",
+        )
+    blocks = eval_summary(answers, dropped, recipe.decode, shown.threshold, recipe.calibrations, shown.out)
+    show([*blocks, *_seen_before(answers, recipe, shown)])
 
 
-def _is_dataset(questions: Questions) -> bool:
-    return parse_spec(questions.place)[0].is_dir()
+def _seen_before(answers: pl.DataFrame, recipe: Evaluated, shown: Shown) -> list[Text]:
+    """A warning where a calibration knows the problems that it is measured on."""
+    if not recipe.calibrations or shown.calibrate is None:
+        return []
+    known = open_version(shown.calibrate).frame("solutions")["problem_id"].unique()
+    both = answers["problem_id"].unique().is_in(known.implode()).sum()
+    told = f"warning: {both:,} of these problems are among those that hybrid was calibrated on; measure it on others"
+    return [Text(told, style="yellow")] if both else []
 
 
-def _require_columns_of_a_file(questions: Questions) -> None:
-    if _is_dataset(questions) and (questions.preset or questions.columns.model_fields_set):
+def _calibrations(recipe: Evaluated, shown: Shown, scorer: str | None) -> tuple[Calibration, ...]:
+    """One for each PRM score that a rule `hybrid` votes by."""
+    rules = [rule for rule in parse(",".join(recipe.decode)) if isinstance(rule, Sampled) and rule.kind == "hybrid"]
+    if not rules or shown.calibrate is None or scorer is None:
+        return ()
+    version = open_version(shown.calibrate)
+    solutions, step_scores = version.frame("solutions"), version.frame("step_scores")
+    if scored_by(version) != [scorer]:
+        raise InputError(
+            "the samples to calibrate on were not rewarded by this PRM",
+            where=shown.calibrate,
+            examples=[f"there {', '.join(scored_by(version)) or 'none'}; here {scorer}"],
+            next_step=f"evaluate those problems with this PRM first: fs-train eval --decode bon@8 --prm {recipe.prm or 'DIR'}",
+        )
+    largest = {rule.aggregate: rule for rule in sorted(rules, key=lambda rule: rule.n)}
+    with Grader() as grader:
+        return tuple(calibrate(solutions, step_scores, rule, grader, shown.curve) for rule in largest.values())
+
+
+def _require_files_for_columns(recipe: EvalRecipe) -> None:
+    form = recipe.questions.form
+    datasets = [text for text in recipe.questions.sets if is_dataset(text)]
+    if datasets and (form.preset or form.columns.model_fields_set):
         raise InputError(
             what="--preset, --question and --answer say how to read a file, and this is a dataset",
-            where=questions.place,
+            where=datasets[0],
             next_step="leave them out: a dataset knows its questions and answers",
         )
 
 
-def asked(context: Context) -> Outcome:
-    """The problems to ask, all in the split `test`: a dataset's held-out ones (the first by id), or a file's (the first rows)."""
-    questions: Questions = context.config
-    if not _is_dataset(questions):
-        source = FileSource(path=questions.place, preset=questions.preset, columns=questions.columns, limit=questions.limit)
-        found = problems(Context(ProblemsToSolve(source=source), context.tools))
-        return Outcome(found.rows.with_columns(pl.lit("test").alias("split")), found.rejects)
-    rows = open_version(questions.place).frame("problems").filter(pl.col("split") == "test").sort("problem_id")
-    if rows.is_empty():
+def _require_sampled_rules(decode: Sequence[str]) -> None:
+    others = [rule.name for rule in parse(",".join(decode)) if not isinstance(rule, Sampled)]
+    if others:
         raise InputError(
-            what="the dataset holds no problems for evaluation",
-            where=questions.place,
-            next_step="build it with problems.held_out above 0, or give a file of problems",
+            f"{', '.join(others)}: asks the model, and --samples only decides over what is stored",
+            where="--decode",
+            next_step="name sc@N, bon@N, wsc@N or hybrid@N, or ask a model by --model and --sets",
         )
-    return Outcome(rows.head(questions.limit) if questions.limit else rows)
+
+
+def _top_up(upstream: Version, decode: Sequence[str]) -> str:
+    """The command that samples what is missing."""
+    place = shlex.quote(str(upstream.path))
+    if upstream.manifest.recipe.get("name") == "eval":
+        return f"the `fs-train eval` that made it, with --decode {','.join(decode)} --out {place}"
+    most = max(rule.n for rule in parse(",".join(decode)) if isinstance(rule, Sampled))
+    return f"the `fs-data build` that made it, with --set samples.samples={most} --out {place}"

@@ -17,12 +17,14 @@ from transformers.utils import logging as hf_logging
 
 from cli.progress import ProgressReporter
 from cli.recipe import Recipe, learnt
-from fullstep_data.config import Engine, GivenSolutions, HFEngine, MonteCarloLabels, ScriptedEngine
+from fullstep_data.config import Engine, GivenSolutions, HFEngine, MonteCarloLabels, ScriptedEngine, SolutionsConfig
 from fullstep_data.engines.scripted import ScriptedTool
+from fullstep_data.evaluation import EvalRecipe
 from fullstep_data.grading import GraderTool
 from fullstep_data.pipeline import reference_of, stages_of
 from fullstep_data.sources.given import GivenTool
 from fullstep_data.stage import Stage, Tick, Tool
+from fullstep_data.store import open_version, parse_spec
 from fullstep_data.store.disk import write_error
 from fullstep_train.config import PolicyTraining, PRMGiven
 from fullstep_train.launch import Launch, launch
@@ -31,7 +33,7 @@ from fullstep_train.policy import train_policy
 from fullstep_train.preferences import preferences_of
 from fullstep_train.prm import train_prm
 from fullstep_train.reference import load_reference, reference_identity
-from fullstep_train.scorer import Scorer, load_scorer, scorer_identity
+from fullstep_train.scorer import Scorer, load_scorer, require_same_tokenizer, scorer_identity
 from schemas import InputError
 
 hf_logging.disable_progress_bar()  # the terminal is cli.progress's
@@ -86,6 +88,17 @@ def generator(engine: HFEngine, folder: str) -> Tool:
     return HFGeneratorTool(engine, folder)
 
 
+def sampler(engine: Engine, model: str, reporter: ProgressReporter) -> Tool:
+    """`generator` by any engine. model: of the recipe, for an engine that names none itself."""
+    match engine:
+        case ScriptedEngine():
+            return ScriptedTool(engine)
+        case GivenSolutions():
+            return GivenTool(engine)
+        case HFEngine():
+            return generator(engine, find_model(engine.model or model, reporter))
+
+
 def build_stages(recipe: Recipe) -> tuple[Stage, ...]:
     """The stages of `fs-data build`; none trains a PRM where the recipe names one."""
     given = isinstance(recipe.prm, PRMGiven)
@@ -95,11 +108,13 @@ def build_stages(recipe: Recipe) -> tuple[Stage, ...]:
 
 def build_tools(recipe: Recipe, reporter: ProgressReporter, launch: Launch | None = None) -> dict[str, Tool]:
     """The tools that `build_stages` need. launch: train the PRM in several processes."""
-    tools: dict[str, Tool] = {"grader": GraderTool(recipe.solutions)}
-    tools["generator"] = _sampler(recipe.samples.engine, recipe, reporter)
+    tools: dict[str, Tool] = {
+        "grader": GraderTool(recipe.solutions),
+        "generator": sampler(recipe.samples.engine, recipe.model, reporter),
+    }
     if isinstance(recipe.step_labels, MonteCarloLabels):
         other = recipe.step_labels.engine
-        tools["rollout_generator"] = tools["generator"] if other is None else _sampler(other, recipe, reporter)
+        tools["rollout_generator"] = tools["generator"] if other is None else sampler(other, recipe.model, reporter)
     if isinstance(recipe.prm, PRMGiven):
         tools["scorer"] = ScorerTool(Path(find_model(recipe.prm.path, reporter)))
     else:
@@ -110,14 +125,26 @@ def build_tools(recipe: Recipe, reporter: ProgressReporter, launch: Launch | Non
     return tools
 
 
-def _sampler(engine: Engine, recipe: Recipe, reporter: ProgressReporter) -> Tool:
-    match engine:
-        case ScriptedEngine():
-            return ScriptedTool(engine)
-        case GivenSolutions():
-            return GivenTool(engine)
-        case HFEngine():
-            return generator(engine, find_model(engine.model or recipe.model, reporter))
+def eval_tools(recipe: EvalRecipe, reporter: ProgressReporter) -> dict[str, Tool]:
+    """The tools of `fullstep_data.evaluation`. InputError: the PRM reads other tokens than the model writes."""
+    tools: dict[str, Tool] = {
+        "grader": GraderTool(SolutionsConfig()),
+        "generator": sampler(recipe.engine, recipe.model, reporter),
+    }
+    if recipe.prm:
+        folder = find_prm(recipe.prm, reporter)
+        if isinstance(recipe.engine, HFEngine):
+            require_same_tokenizer(find_model(recipe.engine.model or recipe.model, reporter), folder)
+        tools["scorer"] = ScorerTool(folder)
+    return tools
+
+
+def find_prm(name: str, reporter: ProgressReporter) -> Path:
+    """The folder of a PRM: one as `train_prm` leaves it, or the one that a dataset (DIR@VERSION) has trained."""
+    place, _ = parse_spec(name)
+    if (place / "versions").is_dir():
+        return open_version(name).model("prm")
+    return Path(find_model(name, reporter))
 
 
 def train_tools(

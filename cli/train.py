@@ -1,7 +1,7 @@
 """fs-train: train a policy on a dataset's pairs, and measure models.
 
 fs-train run tiny --data out/tiny --out out/tiny-run
-fs-train eval --model tiny-random --problems out/tiny --max-tokens 16
+fs-train eval --model tiny-random --sets out/tiny --max-tokens 16
 """
 
 import sys
@@ -14,6 +14,8 @@ from cli.processes import Processes, processes_options
 
 Preset = Literal["gsm8k", "math", "svamp", "aqua", "metamath"]
 Chat = Literal["auto", "always", "never"]
+Splitter = Literal["step-label", "newline", "blank-line"]
+Curve = Literal["platt", "isotonic"]
 
 
 @click.group(
@@ -21,7 +23,7 @@ Chat = Literal["auto", "always", "never"]
     cls=App,
     examples=(
         "fs-train run tiny --data out/tiny --out out/tiny-run",
-        "fs-train eval --model tiny-random --problems out/tiny --max-tokens 16",
+        "fs-train eval --model tiny-random --sets out/tiny --max-tokens 16",
     ),
 )
 @click.version_option(package_name="fullstep", prog_name="fs-train")
@@ -60,17 +62,31 @@ def run(recipe: str, data: str, out: str, overrides: tuple[str, ...], processes:
     "eval",
     cls=Command,
     examples=(
-        "fs-train eval --model tiny-random --problems out/tiny --max-tokens 16",
-        "fs-train eval --model tiny-random --problems out/tiny@1 --limit 2 --max-tokens 16 --out out/tiny-eval",
+        "fs-train eval --model tiny-random --sets out/tiny --max-tokens 16",
+        "fs-train eval --engine scripted --sets out/tiny --prm out/tiny --decode greedy,sc@4,bon@4,beam@2x2 --out out/tiny-eval",
     ),
 )
-@click.option("--model", required=True, help="A built-in model, a folder, or a Hub id as owner/name.")
+@click.option("--model", help="A built-in model, a folder, or a Hub id as owner/name.")
 @click.option(
+    "--sets",
     "--problems",
-    required=True,
-    metavar="FILE|DIR[@VERSION]",
-    help="A JSONL, CSV or Parquet file, or a dataset's held-out problems.",
+    "sets",
+    metavar="SET,…",
+    help="Sets from the Hub by name (gsm8k, math500, svamp, gaokao2023en, minerva_math …), JSONL, CSV or Parquet files, "
+    "NAME=FILE for a file in the form of a set, or datasets (DIR[@VERSION]) for their held-out problems.",
 )
+@click.option(
+    "--decode",
+    default="greedy",
+    show_default=True,
+    metavar="RULE,…",
+    help="greedy, sc@N, bon@N, wsc@N, hybrid@N, beam@WxB; bon@N is all of bon-mean@N, bon-min@N, bon-product@N, bon-last@N.",
+)
+@click.option("--prm", metavar="DIR", help="The PRM for bon, wsc, hybrid and beam: a folder, or the dataset that trained it.")
+@click.option("--samples", metavar="DIR[@VERSION]", help="Instead of asking a model: decide over the samples stored here.")
+@click.option("--calibrate", metavar="DIR[@VERSION]", help="For hybrid: graded samples of OTHER problems with rewards of --prm.")
+@click.option("--curve", default="platt", show_default=True, type=click.Choice(get_args(Curve)), help="How hybrid calibrates.")
+@click.option("--engine", default="hf", show_default=True, metavar="KIND[,KEY=VALUE…]", help="What writes: hf,batch_size=64 …")
 @click.option(
     "--preset", type=click.Choice(get_args(Preset)), help="The columns of a well-known data set, for a FILE in its form."
 )
@@ -78,33 +94,117 @@ def run(recipe: str, data: str, out: str, overrides: tuple[str, ...], processes:
 @click.option("--answer", metavar="COLUMN", help="Column of the gold answers in a FILE. [default: answer]")
 @click.option("--template", default="steps-few-shot", show_default=True, help="Prompt: a template's name or a TOML file.")
 @click.option("--chat", type=click.Choice(get_args(Chat)), help="Chat template? [default: as the template says]")
-@click.option("--max-tokens", default=512, show_default=True, type=click.IntRange(min=1), help="Longest answer.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), help="Only so many problems: the first of a FILE, of a dataset the first by id."
+    "--splitter", default="step-label", show_default=True, type=click.Choice(get_args(Splitter)), help="Where steps begin."
+)
+@click.option("--max-tokens", default=512, show_default=True, type=click.IntRange(min=1), help="Longest answer.")
+@click.option("--temperature", default=0.8, show_default=True, type=click.FloatRange(min=0, min_open=True), help="Of samples.")
+@click.option("--top-p", default=1.0, show_default=True, type=click.FloatRange(0, 1, min_open=True), help="Nucleus of samples.")
+@click.option("--seed", default=0, show_default=True, help="Of samples.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="Only so many problems of each set: the first rows, of a dataset by id."
+)
+@click.option(
+    "--threshold", default=0.5, show_default=True, type=click.FloatRange(0, 1), help="A step reward below it is a doubt."
 )
 @click.option("--out", metavar="DIR", help="Keep the predictions here, as a dataset with the table `predictions`.")
 def evaluate(
-    model: str,
-    problems: str,
+    model: str | None,
+    sets: str | None,
+    decode: str,
+    prm: str | None,
+    samples: str | None,
+    calibrate: str | None,
+    curve: Curve,
+    engine: str,
     preset: Preset | None,
     question: str | None,
     answer: str | None,
     template: str,
     chat: Chat | None,
+    splitter: Splitter,
     max_tokens: int,
+    temperature: float,
+    top_p: float,
+    seed: int,
     limit: int | None,
+    threshold: float,
     out: str | None,
 ) -> None:
-    """Greedy accuracy of a model, with its 95 % interval."""
-    from cli.evaluate import Questions
-    from cli.evaluate import evaluate as evaluate_model
-    from fullstep_data.config import Columns, PredictionsConfig, PromptConfig
+    """Accuracy of a model under one decoding rule or many.
 
-    named = {"question": question, "answer": answer}
-    columns = Columns.model_validate({column: name for column, name in named.items() if name is not None})
-    questions = Questions(place=problems, preset=preset, columns=columns, limit=limit)
-    prompt = PromptConfig(template=template, chat=chat)
-    evaluate_model(model, questions, PredictionsConfig(prompt=prompt, max_tokens=max_tokens), out)
+    Each rule has its 95 % interval, its cost, and a paired test against the first; all rules over samples share one
+    set of samples, at 1, 2, 4 … of them. Run the same command again with --out after an interruption, or with more
+    samples or rules: what was sampled is not sampled again.
+    """
+    from cli.evaluate import Shown, decide, engine_of, questions_of
+    from cli.evaluate import evaluate as evaluate_model
+    from fullstep_data.config import PromptConfig, StepsConfig
+    from fullstep_data.decoding import parse
+    from fullstep_data.evaluation import EvalRecipe
+
+    rules = tuple(rule.name for rule in parse(decode))
+    shown = Shown(out=out, threshold=threshold, calibrate=calibrate, curve=curve)
+    if samples:
+        if model or sets:
+            raise click.UsageError("--samples stands instead of --model and --sets: its problems and its model are known")
+        decide(samples, rules, prm, shown)
+        return
+    if not sets:
+        raise click.UsageError("name the problems: --sets SET,… (or decide over stored samples: --samples DIR)")
+    writer = engine_of(engine)
+    if model is None and writer.kind == "hf":
+        raise click.UsageError("name the model: --model NAME")
+    recipe = EvalRecipe(
+        model=model or writer.kind,
+        prm=prm,
+        decode=rules,
+        questions=questions_of(sets, preset, {"question": question, "answer": answer}, limit),
+        engine=writer,
+        prompt=PromptConfig(template=template, chat=chat),
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        seed=seed,
+        steps=StepsConfig(splitter=splitter),
+    )
+    evaluate_model(recipe, shown)
+
+
+def _two_names(ctx: click.Context, parameter: click.Parameter, text: str | None) -> tuple[str, str] | None:
+    """`A,B` as a pair."""
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    if len(names) != 2 or not all(names):
+        raise click.BadParameter(f"two names with a comma between are wanted, found {text!r}")
+    return names[0], names[1]
+
+
+@main.command(
+    "compare",
+    cls=Command,
+    examples=(
+        "fs-train compare out/tiny-run",
+        "fs-train compare out/tiny-run out/tiny-run --models before,after --show 1",
+    ),
+)
+@click.argument("run_a", metavar="RUN_A[@VERSION]")
+@click.argument("run_b", metavar="[RUN_B[@VERSION]]", required=False)
+@click.option("--models", callback=_two_names, metavar="A,B", help="Which model of each, where a run has several.")
+@click.option("--rules", callback=_two_names, metavar="A,B", help="Which rule of each. [default: every rule that both have]")
+@click.option("--show", "shown", default=3, show_default=True, type=click.IntRange(min=0), help="Regressions told as text.")
+def compare(run_a: str, run_b: str | None, models: tuple[str, str] | None, rules: tuple[str, str] | None, shown: int) -> None:
+    """Do two models or rules differ on the same problems?
+
+    Runs are folders of `fs-train eval --out` and `fs-train run`. Without RUN_B the two models of RUN_A are compared
+    (before and after a training), or two rules of it. Says how many answers were fixed and broken, the difference with
+    its paired 95 % interval, McNemar's exact test, and shows the worst regressions.
+    """
+    from cli.compare import Sides
+    from cli.compare import compare as compare_runs
+
+    compare_runs(run_a, run_b, Sides(models, rules), shown)
 
 
 if __name__ == "__main__":

@@ -264,10 +264,64 @@ class Evaluation(Config):
 
 
 class PredictionsConfig(Config):
-    """What the stage `predictions` needs of a recipe: the prompt that the samples had, and `evaluation.max_tokens`."""
+    """What the stage `predictions` needs of a recipe: the prompt that the samples had, `evaluation.max_tokens`, and, for a PRM
+    that judges the answers, where their steps begin.
+    """
 
     prompt: PromptConfig = PromptConfig()
     max_tokens: int = Field(default=1024, ge=1)
+    steps: StepsConfig = StepsConfig()
+
+
+class Platt(Config):
+    """Probability that a sample is right = 1 / (1 + exp(-(slope * score + intercept))) (Platt 1999)."""
+
+    kind: Literal["platt"] = "platt"
+    slope: float
+    intercept: float
+
+
+class Isotonic(Config):
+    """Probability that a sample is right: the straight lines through (scores, shares), flat outside; both ascend."""
+
+    kind: Literal["isotonic"] = "isotonic"
+    scores: tuple[float, ...] = Field(min_length=1)
+    shares: tuple[float, ...] = Field(min_length=1)
+
+
+class Calibration(Config):
+    """How `hybrid` votes: `fullstep_data.calibration` fits it on samples whose verdicts are known.
+
+    score: the PRM score of a sample that it is for. base: share of right samples among those it was fitted on. weight: of the
+    evidence in a vote; 0 is Self-Consistency. problems: how many it was fitted on; gain, error: by how much the accuracy with
+    this weight was above Self-Consistency there (out of fold), and the standard error of that.
+    """
+
+    score: Literal["mean", "min", "product", "last"]
+    curve: Annotated[Platt | Isotonic, Field(discriminator="kind")]
+    base: float = Field(gt=0, lt=1)
+    weight: float = Field(ge=0)
+    problems: int
+    gain: float = 0.0
+    error: float = 0.0
+
+
+class SampledPredictionsConfig(Config):
+    """What `sampled_predictions` needs: the name of the model that was sampled, rules over samples by name, and for `hybrid` how
+    its votes are weighted.
+    """
+
+    model: str
+    rules: tuple[str, ...]
+    calibrations: tuple[Calibration, ...] = ()
+
+
+class BeamConfig(PredictionsConfig):
+    """What `beam_predictions` needs: as for greedy answers, and how the next steps are sampled."""
+
+    temperature: float = Field(default=0.8, gt=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    seed: int = 0
 
 
 class DataRecipe(Config):

@@ -47,7 +47,7 @@ def _to_solve(recipe: DataRecipe) -> ProblemsToSolve:
 
 def _as_sampled(recipe: DataRecipe) -> PredictionsConfig:
     """Held-out problems are asked the way the training problems were."""
-    return PredictionsConfig(prompt=recipe.samples.prompt, max_tokens=recipe.evaluation.max_tokens)
+    return PredictionsConfig(prompt=recipe.samples.prompt, max_tokens=recipe.evaluation.max_tokens, steps=recipe.steps)
 
 
 def _to_continue(recipe: DataRecipe) -> RolloutsConfig:

@@ -1,12 +1,17 @@
 """step_scores: the reward of each step, by a process-reward model that is handed in as a StepScorer."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
-from fullstep_data.engines.protocol import ScoreRequest
-from fullstep_data.stage import Context, Outcome, rejects
+from fullstep_data.config import StepsConfig
+from fullstep_data.engines.protocol import ScoreRequest, StepScorer
+from fullstep_data.stage import Context, Outcome, Tick, no_tick, rejects
+from fullstep_data.steps import split
 from schemas import TABLES
+
+NO_TEXT = "no text"
 
 
 def step_scores(solutions: pl.DataFrame, steps: pl.DataFrame, context: Context) -> Outcome:
@@ -40,6 +45,27 @@ def step_scores(solutions: pl.DataFrame, steps: pl.DataFrame, context: Context) 
                     }
                 )
     return Outcome(TABLES["step_scores"].frame(rows), rejects("step_scores", "steps", dropped))
+
+
+def text_rewards(
+    groups: Sequence[Sequence[tuple[str, str, bool]]], config: StepsConfig, scorer: StepScorer, tick: Tick = no_tick
+) -> list[list[list[float] | str]]:
+    """Rewards of texts that are in no table: for each group of (prompt, text, finished) with one prompt, for each text its step
+    rewards [K], or why there are none.
+    """
+    spans = [[split(text, config) for _, text, _ in group] for group in groups]
+    requests = [
+        [
+            ScoreRequest(prompt, text, tuple(stop for _, stop in of_text), finished)
+            for (prompt, text, finished), of_text in zip(group, of_group, strict=True)
+            if of_text
+        ]
+        for group, of_group in zip(groups, spans, strict=True)
+    ]
+    results = [iter(result) for result in scorer.score(requests, tick)]
+    return [
+        [next(result) if of_text else NO_TEXT for of_text in of_group] for of_group, result in zip(spans, results, strict=True)
+    ]
 
 
 def _groups(solutions: pl.DataFrame) -> list[list[dict[str, Any]]]:

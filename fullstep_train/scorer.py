@@ -72,6 +72,26 @@ def scorer_identity(folder: Path) -> str:
     return content_id("prm", models.identity(folder), _limits(folder).model_dump(include={"max_length", "dtype"}))
 
 
+def require_same_tokenizer(model: Path | str, prm: Path) -> None:
+    """InputError where a PRM's tokenizer is not that of the model whose texts it is to judge.
+
+    Prompts carry the model's special tokens as text: to another tokenizer they are words that it was never trained on.
+    """
+    first, second = models.load_tokenizer(model), models.load_tokenizer(prm)
+    own, other = first.get_vocab(), second.get_vocab()
+    if own == other and first.eos_token == second.eos_token:
+        return
+    apart = sorted(token for token in own.keys() ^ other.keys())
+    moved = sorted(token for token in own.keys() & other.keys() if own[token] != other[token])
+    raise InputError(
+        what=f"the PRM has another tokenizer than the model: {len(own):,} tokens there, {len(other):,} here",
+        where=str(prm),
+        count=len(apart) + len(moved),
+        examples=[f"only one knows {token!r}" for token in apart[:3]] + [f"{token!r} has two ids" for token in moved[:2]],
+        next_step="take a PRM that was trained from this model or its family (fs-data build trains one)",
+    )
+
+
 def load_scorer(folder: Path) -> Scorer:
     """The PRM of a folder: a *ForTokenClassification with two labels.
 

@@ -6,8 +6,9 @@
     # Step 2: 3 + 7 = 10
     # Step 3: The answer is \\boxed{10}.
 
-A wrong result goes on into the steps after it, as with a real model, and so does that of a prefix that it continues. Tests,
-examples and the recipe `tiny` use it. Its tokens are the bytes of the text in UTF-8.
+A wrong result goes on into the steps after it, as with a real model, and so does that of a prefix that it continues; a prompt
+that ends in whole lines of such steps is continued after them. Tests, examples and the recipe `tiny` use it. Its tokens are the
+bytes of the text in UTF-8.
 """
 
 import ast
@@ -34,6 +35,7 @@ _LONGEST_SUM = 1000
 _TRIES = 100
 _RESULT = re.compile(r"^Step \d+: .+ = (-?\d+(?:/\d+)?)\n", re.MULTILINE)
 _RUN = re.compile(r"[0-9 ()+*/-]+")
+_BEGUN = re.compile(r"^(?:Step \d+: .* = -?\d+(?:/\d+)?\n)+\Z", re.MULTILINE)
 _OPERATIONS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 
 
@@ -105,10 +107,14 @@ class ScriptedGenerator:
 
     def _solution(self, prompt: str, chance: random.Random, results: Sequence[Fraction]) -> str:
         ending = chance.random()
-        lines = _work(prompt, self._error_rate, chance, results)
-        steps = [f"Step {k}: {line}" for k, line in enumerate(lines, start=1)]
+        begun = _BEGUN.search(prompt)
+        question = prompt[: begun.start()] if begun else prompt
+        done = [Fraction(line.rpartition(" = ")[2]) for line in begun.group().splitlines()] if begun else []
+        lines = _work(question, self._error_rate, chance, [*done, *results])
+        steps = [f"Step {k}: {line}" for k, line in enumerate(lines, start=1)][len(done) :]
         if ending < ENDLESS:
-            return "\n".join([*steps[:-1], f"Step {len(steps)}: Let us check" + " again and again" * (CONTEXT // 16)])
+            last = len(done) + len(steps)
+            return "\n".join([*steps[:-1], f"Step {last}: Let us check" + " again and again" * (CONTEXT // 16)])
         if ending < ENDLESS + NO_BOX:
             steps = steps[:-1]
         return "\n".join(steps)

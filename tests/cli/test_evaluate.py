@@ -8,8 +8,9 @@ import pytest
 
 from cli import train
 from cli.progress import ProgressReporter
-from fullstep_data import config, prompts
+from fullstep_data import beam, calibration, config, prompts
 from tests.cli.commands import done, invoke
+from tests.models import tiny_model
 
 EVAL = "fs-train eval --model tiny-random --max-tokens 2"
 GSM8K = [
@@ -23,6 +24,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "test.jsonl").write_text("".join(json.dumps(record) + "\n" for record in GSM8K))
     renamed = [{"body": record["question"], "final": record["answer"].split("#### ")[1]} for record in GSM8K]
     (tmp_path / "own.jsonl").write_text("".join(json.dumps(record) + "\n" for record in renamed))
+    (tmp_path / "none.jsonl").write_text('{"question": "1 + 1?", "answer": null}\n')
     return tmp_path
 
 
@@ -48,6 +50,14 @@ def test_a_file_with_columns_of_its_own(folder: Path):
         ("--problems test.jsonl --preset svamp", "no row has the column 'Body'"),
         ("--problems test.jsonl --preset gsm", "'gsm' is not one of"),
         ("--problems nowhere", "there is no such file"),
+        ("--sets gsm9k", "did you mean gsm8k"),
+        ("--sets test.jsonl --preset gsm8k --decode sc@0", "numbers begin at 1"),
+        ("--sets test.jsonl --preset gsm8k --decode bon@2", "chosen by a process-reward model, and none is named"),
+        ("--sets test.jsonl --preset gsm8k --engine given,path=x", "answers no question anew"),
+        ("--sets test.jsonl --preset gsm8k --engine hf,batchsize=3", "batchsize: Extra inputs"),
+        ("--sets none.jsonl", "a question and a gold answer"),
+        ("", "name the problems"),
+        ("--samples x", "--samples stands instead of --model"),
     ],
 )
 def test_a_file_that_is_read_in_the_wrong_way_is_told(options: str, message: str, folder: Path):
@@ -65,6 +75,8 @@ def test_a_dataset_needs_no_columns(built: Path):
 def test_the_presets_and_chat_modes_are_those_of_the_recipe():
     assert get_args(train.Preset) == get_args(config.Preset)
     assert get_args(train.Chat) == get_args(prompts.Chat)
+    assert get_args(train.Curve) == get_args(calibration.Kind)
+    assert get_args(train.Splitter) == tuple(beam.STEP_ENDS)
 
 
 @pytest.mark.parametrize(("out", "said"), [("", "with --out DIR"), ("--out kept", "parts of stage predictions")])
@@ -78,3 +90,55 @@ def test_an_interruption_says_what_is_kept(out: str, said: str, folder: Path, mo
     assert result.exit_code == 130
     assert said in result.stderr
     assert ("are kept" in result.stderr) == bool(out)
+
+
+SCRIPTED = "fs-train eval --engine scripted --sets out/tiny --prm out/tiny --max-tokens 128"
+
+
+def accuracies(place: Path, out: str) -> dict[str, float]:
+    query = "SELECT decoding, avg(CAST(correct AS INTEGER)) AS share FROM predictions GROUP BY decoding"
+    rows = json.loads(done(f"fs-data sql {out} '{query}' --format json", place).stdout)
+    return {row["decoding"]: row["share"] for row in rows}
+
+
+def test_every_rule_by_one_command_and_anew_over_what_it_stored(place: Path):
+    text = done(f"{SCRIPTED} --decode greedy,sc@4,bon-min@4,beam@2x2 --out out/e", place).stdout
+    for block in ("Accuracy", "By number of samples", "pass@k", "Against greedy", "beam@2x2", "doubted"):
+        assert block in text
+    first = accuracies(place, "out/e")
+    assert {"greedy", "sample", "sc@2", "sc@4", "bon-min@1", "beam@2x2"} <= first.keys()
+    done("fs-train eval --samples out/e --decode sc@4,wsc-mean@2 --out out/again", place)
+    again = accuracies(place, "out/again")
+    assert again.keys() == {"sample", "sc@1", "sc@2", "sc@4", "wsc-mean@1", "wsc-mean@2"}
+    assert {rule: again[rule] for rule in ("sample", "sc@1", "sc@2", "sc@4")}.items() <= first.items()
+    result = invoke("fs-train eval --samples out/e --decode sc@16", place)
+    assert result.exit_code == 2
+    assert "asks for 16 samples of each problem, and fewer are stored" in result.stderr
+    assert "--decode sc@16 --out out/e" in result.stderr
+    assert "asks the model" in invoke("fs-train eval --samples out/e --decode greedy", place).stderr
+
+
+def test_a_vote_is_calibrated_on_the_samples_of_a_build(place: Path):
+    text = done(f"{SCRIPTED} --decode sc@4,hybrid-min@4 --calibrate out/tiny --curve isotonic", place).stdout
+    assert "Calibration of hybrid" in text
+    assert "warning" not in text
+    assert "nothing to calibrate" in invoke(f"{SCRIPTED} --decode hybrid@4", place).stderr
+    # the problems of the evaluation themselves
+    done(f"{SCRIPTED} --decode bon-min@4 --out out/e", place)
+    over = done(f"{SCRIPTED} --decode hybrid-min@4 --calibrate out/e", place).stdout
+    assert "of these problems are among those that hybrid was calibrated on" in over
+
+
+def test_a_prm_with_another_tokenizer_is_refused(place: Path):
+    tiny_model(place / "other", vocab_extra=["<extra>"])
+    result = invoke("fs-train eval --model other --sets out/tiny --prm out/tiny --decode bon@2 --max-tokens 4", place)
+    assert result.exit_code == 2
+    assert "the PRM has another tokenizer than the model" in result.stderr
+
+
+def test_an_evaluation_in_which_nothing_is_answered_is_no_accuracy(place: Path):
+    tiny_model(place / "short", context=16)
+    result = invoke("fs-train eval --model short --sets out/tiny", place)
+    assert result.exit_code == 2
+    assert "no problem was answered" in result.stderr
+    assert "prompt longer than the context: 11" in result.stderr

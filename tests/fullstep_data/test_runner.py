@@ -274,7 +274,16 @@ def _predictions(model: str) -> Stage:
         fixed = {"decoding": "greedy", "sample_index": 0, "seed": 0, "text": "", "finish_reason": "eos", "sampler": "s"}
         verdict = {"answer_source": "none", "correct": False, "grade_path": "no-answer", "grader": "g"}
         rows = [
-            {"problem_id": problem_id, "model": model, "question": "?", "gold": "1", **fixed, **verdict}
+            {
+                "problem_id": problem_id,
+                "model": model,
+                "source": "s",
+                "question": "?",
+                "gold": "1",
+                "n_samples": 1,
+                **fixed,
+                **verdict,
+            }
             for problem_id in given["problem_id"]
         ]
         return Outcome(TABLES["predictions"].frame(rows))

@@ -29,6 +29,9 @@ def whole_solution(prompt: str) -> str:
         ("Calculate -( 5 + -8 ) * 2.", "Step 1: 5 + -8 = -3\nStep 2: 3 * 2 = 6\nStep 3: The answer is \\boxed{6}."),
         ("Calculate 2 - -1.", "Step 1: 2 - -1 = 3\nStep 2: The answer is \\boxed{3}."),
         ("7 / 2", "Step 1: 7 / 2 = 7/2\nStep 2: The answer is \\boxed{7/2}."),
+        # steps that are there already are gone on from, mistakes and all: 4 - 1 = 2, 2 + 7 = 9
+        ("What is 4 - 1 + 7?\nStep 1: 4 - 1 = 2\n", "Step 2: 2 + 7 = 9\nStep 3: The answer is \\boxed{9}."),
+        ("4 - 1 + 7 =\nStep 1: 4 - 1 = 3\nStep 2: 3 + 7 = -1/2\n", "Step 3: The answer is \\boxed{-1/2}."),
         # the last sum of the prompt is the question
         ("Problem: 1 + 1\nStep 1: 1 + 1 = 2\n\nProblem: 9 - 4\n", "Step 1: 9 - 4 = 5\nStep 2: The answer is \\boxed{5}."),
     ],
