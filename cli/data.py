@@ -155,6 +155,26 @@ def report(datasets: tuple[str, ...], out: str, problems: int) -> None:
 
 
 @main.command(
+    "stats",
+    cls=Command,
+    examples=("fs-data stats out/tiny", "fs-data stats out/tiny@1 --json"),
+)
+@click.argument("dataset", metavar=DATASET)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
+def stats(dataset: str, as_json: bool) -> None:
+    """Tell how healthy a dataset is.
+
+    Warnings first, in plain words with the number behind each: rewards that do not tell steps apart, that follow length
+    or only the last step, samples that are all alike, labels of one kind. Then the figures: rows and rejects; rewards
+    by label, position and number of steps; scores of correct against incorrect solutions (AUC), ties, calibration;
+    pairs, margins, answer diversity, token counts.
+    """
+    from cli.stats import show_stats
+
+    show_stats(dataset, as_json)
+
+
+@main.command(
     "log",
     cls=Command,
     examples=("fs-data log out/tiny", "fs-data log out/tiny-run"),

@@ -1,0 +1,300 @@
+"""Figures of a version, and what they warn of: rewards, scores, calibration, pairs, diversity, lengths.
+
+    found = stats(open_version("dataset"))
+    found["scores"]["auc"]["mean"]              # how well the mean reward of a solution tells right from wrong
+    for warning in warnings(found): print(warning.text)
+
+Plain data, as `fs-data stats --json` prints them; a figure that the data do not define is None. Rewards are counted in a cube of
+label × position × hundredth of reward, one pass over the steps, so quantiles of rewards are exact to 0.01. Where a version has
+several scorers or labellers, the one with most rows is taken, and named.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from fullstep_data.query import connect
+from fullstep_data.store import Version
+
+POSITIONS = 10
+"""Steps from this index on are counted together."""
+LEVELS = 100
+CALIBRATION_BINS = 10
+QUANTILES = (0.1, 0.5, 0.9)
+AGGREGATIONS = ("mean", "min", "product", "last")
+
+CUBE = """
+SELECT label, least(step_index, $positions) AS position, least(floor(reward * $levels), $levels - 1)::INT AS level,
+       count(*) AS steps, sum(reward::DOUBLE) AS reward_sum, sum((reward::DOUBLE - label::INT) ** 2) AS squares
+FROM (FROM step_scores WHERE scorer = $scorer)
+LEFT JOIN (SELECT solution_id, step_index, label FROM step_labels WHERE labeller = $labeller) USING (solution_id, step_index)
+GROUP BY ALL
+"""
+
+SCORES = """
+CREATE TEMP TABLE scores AS
+SELECT problem_id, correct, length(text) AS characters, tokens, scored.* EXCLUDE (solution_id) FROM solutions JOIN (
+    SELECT solution_id, avg(reward) AS mean, min(reward) AS min, product(reward) AS product, arg_max(reward, step_index) AS last,
+           count(*) AS steps, last <= min AS lowest_is_last
+    FROM step_scores WHERE scorer = ? GROUP BY solution_id) scored USING (solution_id)
+"""
+
+# The probability that a right solution scores higher than a wrong one, ties counting half (Mann and Whitney 1947).
+AUC = """
+SELECT (sum(place) FILTER (correct) - n_right * (n_right + 1) / 2) / (n_right * n_wrong) FROM (
+    SELECT correct, rank() OVER (ORDER BY {score}) + (count(*) OVER (PARTITION BY {score}) - 1) / 2 AS place,
+           count(*) FILTER (correct) OVER () AS n_right, count(*) FILTER (NOT correct) OVER () AS n_wrong
+    FROM scores WHERE correct IS NOT NULL)
+GROUP BY n_right, n_wrong HAVING n_right > 0 AND n_wrong > 0
+"""
+
+# Against each problem's own mean, for hard problems have long solutions with low rewards whatever the PRM thinks of length.
+LENGTH = """
+SELECT corr(mean - of_problem, characters - usual) FROM (
+    SELECT mean, characters, avg(mean) OVER (PARTITION BY problem_id) AS of_problem,
+           avg(characters) OVER (PARTITION BY problem_id) AS usual FROM scores)
+"""
+
+DIVERSITY = """
+SELECT count(*) AS problems, avg(answers) AS answers, avg(texts) AS texts, avg(samples) AS samples,
+       avg(texts / samples) AS distinct_texts, avg((answers <= 1)::INT) AS one_answer,
+       avg((n_right > 0 AND n_wrong > 0)::INT) AS mixed
+FROM (SELECT count(DISTINCT answer) AS answers, count(DISTINCT text) AS texts, count(*) AS samples,
+             count(*) FILTER (correct) AS n_right, count(*) FILTER (NOT correct) AS n_wrong
+      FROM solutions GROUP BY problem_id) WHERE samples > 1
+"""
+
+PAIRS = """
+SELECT count(*) AS pairs, count(DISTINCT pairs.problem_id) AS problems, avg(margin) AS margin_mean,
+       quantile_cont(margin, [0.1, 0.5, 0.9]) AS margin_quantiles, count(*) FILTER (margin = 0) AS ties,
+       count(*) FILTER (margin < 0) AS reversed, avg((length(c.text) > length(r.text))::INT) AS chosen_longer
+FROM pairs JOIN solutions c ON c.solution_id = chosen_id JOIN solutions r ON r.solution_id = rejected_id
+"""
+
+Ask = Callable[..., pl.DataFrame]
+
+
+def stats(version: Version) -> dict[str, Any]:
+    """All figures: tables, rejects, rewards, calibration, scores, pairs, diversity, tokens. InputError: a part is missing."""
+    with connect(version) as connection:
+
+        def ask(question: str, params: Any = None) -> pl.DataFrame:
+            return connection.sql(question, params=params).pl()
+
+        scorer, labeller = _most(ask, "step_scores", "scorer"), _most(ask, "step_labels", "labeller")
+        parameters = {"positions": POSITIONS, "levels": LEVELS, "scorer": scorer, "labeller": labeller}
+        cube = ask(CUBE, parameters)
+        return {
+            "version": version.number,
+            "tables": {name: table.rows for name, table in version.tables.items() if name != "rejects"},
+            "rejects": ask('SELECT stage, "table", reason, count(*) AS rows FROM rejects GROUP BY ALL ORDER BY ALL').to_dicts(),
+            "scorer": scorer,
+            "labeller": labeller,
+            "rewards": rewards(cube),
+            "calibration": calibration(cube),
+            "scores": _scores(connection, ask, scorer),
+            "pairs": _pairs(ask),
+            "diversity": ask(DIVERSITY).row(0, named=True),
+            "tokens": _tokens(ask),
+        }
+
+
+def rewards(cube: pl.DataFrame) -> dict[str, Any]:
+    """Rewards of all steps, by label and by position. cube: rows of label, position, level, steps, reward_sum, squares."""
+    labelled = [("true", pl.col("label")), ("false", ~pl.col("label")), ("open", pl.col("label").is_null())]
+    at = [cube.filter(pl.col("position") == position) for position in range(POSITIONS + 1)]
+    return {
+        "all": _summary(cube),
+        "extreme": _share(cube, (pl.col("level") < 2) | (pl.col("level") >= LEVELS - 2)),
+        "label_mean": _share(cube.filter(pl.col("label").is_not_null()), pl.col("label")),
+        "histogram": {label: _histogram(cube.filter(condition)) for label, condition in labelled},
+        "by_label": {label: _summary(cube.filter(condition)) for label, condition in labelled},
+        "by_position": [
+            {
+                "position": f"{position}" if position < POSITIONS else f"{position}+",
+                **_summary(rows),
+                "mean_true": _mean(rows.filter(pl.col("label"))),
+                "mean_false": _mean(rows.filter(~pl.col("label"))),
+            }
+            for position, rows in enumerate(at)
+            if rows.height
+        ],
+    }
+
+
+def calibration(cube: pl.DataFrame) -> dict[str, Any]:
+    """Do steps of reward r have the label 1 in a share r of cases?
+
+    ece: mean gap over ten bins, weighted by steps (Guo et al. 2017, eq. 3); brier: mean squared gap.
+    """
+    known = cube.filter(pl.col("label").is_not_null())
+    total = int(known["steps"].sum())
+    if not total:
+        return {"steps": 0, "ece": None, "brier": None, "bins": []}
+    bins = (
+        known.with_columns(bin=pl.col("level") * CALIBRATION_BINS // LEVELS)
+        .group_by("bin")
+        .agg(pl.col("steps").sum(), pl.col("reward_sum").sum(), right=pl.col("steps").filter(pl.col("label")).sum())
+        .sort("bin")
+    )
+    gaps = bins.select((pl.col("reward_sum") - pl.col("right")).abs().sum()).item()
+    shown = bins.select(
+        low=(pl.col("bin") / CALIBRATION_BINS).round(2),
+        steps="steps",
+        mean_reward=pl.col("reward_sum") / pl.col("steps"),
+        share_true=pl.col("right") / pl.col("steps"),
+    )
+    return {"steps": total, "ece": gaps / total, "brier": known["squares"].sum() / total, "bins": shown.to_dicts()}
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something about the rewards or samples that a training would suffer from. value: the number behind it."""
+
+    name: str
+    value: float
+    text: str
+
+
+def warnings(found: dict[str, Any]) -> list[Warned]:
+    """What the figures of `stats` warn of. The bounds are ours: rules of thumb, to make one look, and no verdict."""
+    return list(_of_rewards(found)) + list(_of_samples(found))
+
+
+def _of_rewards(found: dict[str, Any]) -> Iterator[Warned]:
+    spread, extreme, auc = found["rewards"]["all"], found["rewards"]["extreme"], found["scores"]["auc"]["mean"]
+    if extreme is not None and extreme >= 0.8:
+        yield Warned(
+            "saturated PRM", extreme, f"{extreme:.0%} of the rewards are below 0.02 or above 0.98: they hardly tell steps apart"
+        )
+    if spread["p90"] is not None and spread["p90"] - spread["p10"] <= 0.1:
+        width = spread["p90"] - spread["p10"]
+        yield Warned(
+            "flat rewards", width, f"eight of ten rewards lie within {width:.2f} of each other: they weigh next to nothing"
+        )
+    if auc is not None and auc < 0.6:
+        yield Warned("blind PRM", auc, f"a right solution scores higher than a wrong one in {auc:.0%} of cases; chance is 50%")
+    length = found["scores"]["length_correlation"]
+    if length is not None and abs(length) >= 0.5:
+        kind = "longer" if length > 0 else "shorter"
+        yield Warned("length bias", length, f"among solutions of one problem the {kind} score higher (correlation {length:+.2f})")
+    last = found["scores"]["lowest_is_last"]
+    if last is not None and last >= 0.5:
+        yield Warned(
+            "min at last step",
+            last,
+            f"in {last:.0%} of the solutions the last step has the lowest reward: the PRM may judge the answer, not the steps",
+        )
+
+
+def _of_samples(found: dict[str, Any]) -> Iterator[Warned]:
+    diversity, pairs, label = found["diversity"], found["pairs"], found["rewards"]["label_mean"]
+    texts, one, longer = diversity["distinct_texts"], diversity["one_answer"], pairs["chosen_longer"]
+    if texts is not None and texts < 0.5:
+        yield Warned("homogeneous samples", texts, f"only {texts:.0%} of a problem's samples are different texts: sample hotter")
+    if one is not None and one >= 0.5:
+        yield Warned(
+            "homogeneous samples", one, f"in {one:.0%} of the problems all samples give the same answer: few can give pairs"
+        )
+    if label is not None and not 0.1 <= label <= 0.9:
+        yield Warned(
+            "label imbalance", label, f"{label:.1%} of the labelled steps are labelled 1: the rarer label is hardly learnt"
+        )
+    if longer is not None and not 0.25 <= longer <= 0.75:
+        yield Warned(
+            "length bias", longer, f"the chosen solution is the longer one in {longer:.0%} of the pairs: length can be learnt"
+        )
+    if pairs["pairs"] and (pairs["reversed"] + pairs["ties"]) / pairs["pairs"] >= 0.25:
+        share = (pairs["reversed"] + pairs["ties"]) / pairs["pairs"]
+        yield Warned("scores against labels", share, f"in {share:.0%} of the pairs the chosen solution does not score higher")
+
+
+def _most(ask: Ask, table: str, column: str) -> str | None:
+    """The value of a column that has most rows."""
+    found = ask(f"SELECT {column} FROM {table} GROUP BY {column} ORDER BY count(*) DESC, {column} LIMIT 1")
+    return found.item() if found.height else None
+
+
+def _summary(rows: pl.DataFrame) -> dict[str, Any]:
+    """Steps, mean and quantiles of the rewards in some cells of the cube."""
+    levels = rows.group_by("level").agg(pl.col("steps").sum()).sort("level")
+    reached = levels["steps"].cum_sum()
+    total = int(reached[-1]) if levels.height else 0
+    places = [int((reached >= share * total).arg_max() or 0) for share in QUANTILES] if total else []
+    quantiles = [(levels["level"][place] + 0.5) / LEVELS for place in places] or [None] * len(QUANTILES)
+    return {
+        "steps": total,
+        "mean": _mean(rows),
+        **{f"p{share * 100:.0f}": q for share, q in zip(QUANTILES, quantiles, strict=True)},
+    }
+
+
+def _mean(rows: pl.DataFrame) -> float | None:
+    steps = int(rows["steps"].sum())
+    return float(rows["reward_sum"].sum()) / steps if steps else None
+
+
+def _share(rows: pl.DataFrame, condition: pl.Expr) -> float | None:
+    steps = int(rows["steps"].sum())
+    return int(rows.filter(condition)["steps"].sum()) / steps if steps else None
+
+
+def _histogram(rows: pl.DataFrame) -> list[int]:
+    """Steps in each tenth of reward."""
+    counts = dict(rows.group_by(pl.col("level") * 10 // LEVELS).agg(pl.col("steps").sum()).iter_rows())
+    return [counts.get(tenth, 0) for tenth in range(10)]
+
+
+def _scores(connection: duckdb.DuckDBPyConnection, ask: Ask, scorer: str | None) -> dict[str, Any]:
+    """Solutions by the aggregate of their rewards, right against wrong."""
+    connection.execute(SCORES, [scorer])
+    means = ", ".join(f"avg({name}) FILTER ({side}) AS {name}_{word}" for name in AGGREGATIONS for side, word in _SIDES)
+    found = ask(
+        f"SELECT count(*) AS solutions, {means}, avg(lowest_is_last::INT) FILTER (steps > 1) AS lowest_is_last FROM scores"
+    )
+    row = found.row(0, named=True)
+    tied = "SELECT avg((same > 1)::INT) FROM (SELECT count(*) OVER (PARTITION BY problem_id, correct, mean) AS same FROM scores)"
+    by_length = (
+        "SELECT least(steps, 10) AS steps, count(*) AS solutions, avg(mean) AS mean, avg(correct::INT) AS correct FROM scores"
+    )
+    return {
+        "solutions": row["solutions"],
+        "mean_score": {word: {name: row[f"{name}_{word}"] for name in AGGREGATIONS} for _, word in _SIDES},
+        "auc": {name: _one(ask(AUC.format(score=name))) for name in AGGREGATIONS},
+        "tied": _one(ask(tied)),
+        "length_correlation": _finite(_one(ask(LENGTH))),
+        "lowest_is_last": row["lowest_is_last"],
+        "by_steps": ask(f"{by_length} GROUP BY 1 ORDER BY 1").to_dicts(),
+    }
+
+
+_SIDES: Sequence[tuple[str, str]] = (("correct", "correct"), ("NOT correct", "incorrect"))
+
+
+def _pairs(ask: Ask) -> dict[str, Any]:
+    """Pairs, their margins, how many a problem has."""
+    found = ask(PAIRS).row(0, named=True)
+    per = ask(
+        "SELECT pairs, count(*) AS problems FROM (SELECT count(*) AS pairs FROM pairs GROUP BY problem_id) GROUP BY 1 ORDER BY 1"
+    )
+    return {**found, "per_problem": {str(pairs): problems for pairs, problems in per.iter_rows()}}
+
+
+def _tokens(ask: Ask) -> list[dict[str, Any]]:
+    """Token counts of solutions, by verdict; none where the sampler did not count."""
+    return ask("""
+        SELECT correct, count(tokens) AS solutions, avg(tokens) AS mean, quantile_cont(tokens, 0.1) AS p10, median(tokens) AS p50,
+               quantile_cont(tokens, 0.9) AS p90, max(tokens) AS max
+        FROM solutions GROUP BY correct HAVING count(tokens) > 0 ORDER BY correct""").to_dicts()
+
+
+def _one(frame: pl.DataFrame) -> float | None:
+    return frame.item() if frame.height else None
+
+
+def _finite(value: float | None) -> float | None:
+    """Without a spread a correlation is not defined: DuckDB says NaN."""
+    return None if value is None or value != value else value  # noqa: PLR0124 - what NaN is

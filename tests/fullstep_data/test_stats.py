@@ -1,0 +1,202 @@
+"""The figures against scikit-learn and plain arithmetic, and a warning for each thing that can be wrong."""
+
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import brier_score_loss, roc_auc_score
+
+from fullstep_data.stage import Context, Outcome
+from fullstep_data.stats import calibration, rewards, stats, warnings
+from fullstep_data.store import Store, Version
+from schemas import InputError
+from schemas.ids import stable_fraction
+from tests.fullstep_data.small_chain import STAGES, Recipe, run_stages, step_scores
+
+RECIPE = Recipe(problems=20, samples=8)
+
+
+def drawn(given: pl.DataFrame, context: Context) -> Outcome:
+    """Rewards in hundredths that lean on nothing but the step's own hash; a few are the same."""
+    rows = step_scores(given, context).rows
+    found = [round(stable_fraction(*key) * 0.98 + 0.01, 2) for key in rows.select("solution_id", "step_index").iter_rows()]
+    return Outcome(rows.with_columns(pl.Series("reward", found, dtype=pl.Float32)))
+
+
+@pytest.fixture(scope="module")
+def version(tmp_path_factory: pytest.TempPathFactory) -> Version:
+    stages = [replace(one, run=drawn, revision=2) if one.name == "step_scores" else one for one in STAGES]
+    return run_stages(tmp_path_factory.mktemp("stats") / "dataset", stages, RECIPE)
+
+
+@pytest.fixture(scope="module")
+def found(version: Version) -> dict[str, Any]:
+    return stats(version)
+
+
+@pytest.fixture(scope="module")
+def steps(version: Version) -> pl.DataFrame:
+    """Every step with reward and label."""
+    return version.frame("step_scores").join(version.frame("step_labels"), on=["solution_id", "step_index"])
+
+
+@pytest.fixture(scope="module")
+def scored(version: Version, steps: pl.DataFrame) -> pl.DataFrame:
+    """Every solution with the aggregates of its rewards."""
+    reward = pl.col("reward").cast(pl.Float64)
+    by = (
+        steps.sort("step_index")
+        .group_by("solution_id")
+        .agg(reward.mean().alias("mean"), reward.min().alias("min"), reward.last().alias("last"))
+    )
+    return version.frame("solutions").join(by, on="solution_id")
+
+
+def test_aucs_are_scikit_learns(found: dict[str, Any], scored: pl.DataFrame) -> None:
+    for name in ("mean", "min", "last"):
+        expected = roc_auc_score(scored["correct"].to_numpy(), scored[name].to_numpy())
+        assert found["scores"]["auc"][name] == pytest.approx(expected, abs=1e-9)
+
+
+def test_calibration_is_that_of_the_definition(found: dict[str, Any], steps: pl.DataFrame) -> None:
+    truth, reward = steps["label"].to_numpy().astype(float), steps["reward"].to_numpy().astype(np.float64)
+    place = np.minimum((steps["reward"].to_numpy() * np.float32(10)).astype(int), 9)
+    ece = sum(abs((reward - truth)[place == one].sum()) for one in range(10)) / len(truth)
+    assert found["calibration"]["brier"] == pytest.approx(brier_score_loss(truth, reward))
+    assert found["calibration"]["ece"] == pytest.approx(ece, abs=0.01)  # a reward on the edge of a bin may fall to either side
+    assert sum(one["steps"] for one in found["calibration"]["bins"]) == len(truth)
+
+
+def test_rewards_by_label_and_position_are_the_means(found: dict[str, Any], steps: pl.DataFrame) -> None:
+    for word, label in (("true", True), ("false", False)):
+        rows = steps.filter(pl.col("label") == label)
+        assert found["rewards"]["by_label"][word]["steps"] == rows.height
+        assert found["rewards"]["by_label"][word]["mean"] == pytest.approx(rows["reward"].cast(pl.Float64).mean())
+        assert found["rewards"]["by_label"][word]["p50"] == pytest.approx(rows["reward"].median(), abs=0.011)
+        assert sum(found["rewards"]["histogram"][word]) == rows.height
+    first = found["rewards"]["by_position"][0]
+    assert first["position"] == "0"
+    assert first["mean"] == pytest.approx(steps.filter(pl.col("step_index") == 0)["reward"].cast(pl.Float64).mean())
+
+
+def test_solutions_pairs_and_samples(found: dict[str, Any], version: Version, steps: pl.DataFrame, scored: pl.DataFrame) -> None:
+    two = steps.sort("step_index").group_by("solution_id", maintain_order=True).agg("reward")["reward"].to_list()
+    assert found["scores"]["lowest_is_last"] == pytest.approx(np.mean([last <= first for first, last in two]))
+    assert found["pairs"]["pairs"] == version.tables["pairs"].rows
+    assert sum(found["pairs"]["per_problem"].values()) == found["pairs"]["problems"]
+    assert found["diversity"]["distinct_texts"] == 1.0
+    mixed = scored.group_by("problem_id").agg(pl.col("correct").n_unique() == 2, samples=pl.len()).filter(pl.col("samples") > 1)
+    assert found["diversity"]["mixed"] == pytest.approx(mixed["correct"].mean())
+    assert found["tokens"] == []
+    assert found["tables"]["samples"] == 16 * 8
+
+
+def test_long_solutions_are_told_by_the_correlation_within_problems(found: dict[str, Any], scored: pl.DataFrame) -> None:
+    length = pl.col("text").str.len_chars()
+    rows = scored.select(
+        mean=pl.col("mean") - pl.col("mean").mean().over("problem_id"), length=length - length.mean().over("problem_id")
+    )
+    if rows["length"].std() == 0:
+        assert found["scores"]["length_correlation"] is None
+    else:
+        expected = rows.select(pl.corr("mean", "length")).item()
+        assert found["scores"]["length_correlation"] == pytest.approx(expected)
+
+
+def cube(*cells: tuple[bool | None, int, int, int]) -> pl.DataFrame:
+    """Cells of (label, position, level, steps); every reward is its level in hundredths."""
+    names = ("label", "position", "level", "steps")
+    frame = pl.DataFrame(
+        list(cells), schema=dict(zip(names, (pl.Boolean, pl.Int32, pl.Int32, pl.Int64), strict=True)), orient="row"
+    )
+    reward = pl.col("level") / 100
+    return frame.with_columns(
+        reward_sum=reward * pl.col("steps"), squares=(reward - pl.col("label").cast(pl.Float64)) ** 2 * pl.col("steps")
+    )
+
+
+def test_quantiles_come_from_the_levels() -> None:
+    # ten steps: five at 0.10, four at 0.50, one at 0.90; the 1st, 5th and 9th are at 0.10, 0.10 and 0.50
+    told = rewards(cube((True, 0, 10, 5), (None, 0, 50, 4), (False, 12, 90, 1)))["all"]
+    assert (told["p10"], told["p50"], told["p90"]) == (0.105, 0.105, 0.505)
+    assert told["mean"] == pytest.approx((5 * 0.1 + 4 * 0.5 + 0.9) / 10)
+
+
+def test_calibration_by_hand() -> None:
+    # bin 0.8: ten steps at 0.80, six of them right: gap 0.2; bin 0.2: ten at 0.20, two right: gap 0. ece = (10 * 0.2 + 0) / 20
+    told = calibration(cube((True, 0, 80, 6), (False, 0, 80, 4), (True, 0, 20, 2), (False, 0, 20, 8)))
+    assert told["ece"] == pytest.approx(0.1)
+    # squares: 6 * 0.04 + 4 * 0.64 + 2 * 0.64 + 8 * 0.04 = 0.24 + 2.56 + 1.28 + 0.32 = 4.4, over 20 steps
+    assert told["brier"] == pytest.approx(0.22)
+
+
+HEALTHY: dict[str, Any] = {
+    "rewards": {"all": {"p10": 0.1, "p90": 0.9}, "extreme": 0.1, "label_mean": 0.5},
+    "scores": {"auc": {"mean": 0.8}, "length_correlation": 0.1, "lowest_is_last": 0.3},
+    "diversity": {"distinct_texts": 0.9, "one_answer": 0.1},
+    "pairs": {"pairs": 10, "reversed": 0, "ties": 0, "chosen_longer": 0.5},
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "name", "words"),
+    [
+        (("rewards", "extreme"), 0.85, "saturated PRM", "85% of the rewards"),
+        (("rewards", "all", "p90"), 0.15, "flat rewards", "within 0.05"),
+        (("scores", "auc", "mean"), 0.52, "blind PRM", "in 52% of cases"),
+        (("scores", "length_correlation"), -0.7, "length bias", "the shorter score higher (correlation -0.70)"),
+        (("scores", "length_correlation"), 0.7, "length bias", "the longer score higher"),
+        (("scores", "lowest_is_last"), 0.6, "min at last step", "in 60% of the solutions"),
+        (("diversity", "distinct_texts"), 0.3, "homogeneous samples", "only 30%"),
+        (("diversity", "one_answer"), 0.5, "homogeneous samples", "in 50% of the problems"),
+        (("rewards", "label_mean"), 0.95, "label imbalance", "95.0% of the labelled steps"),
+        (("rewards", "label_mean"), 0.05, "label imbalance", "5.0% of the labelled steps"),
+        (("pairs", "chosen_longer"), 0.9, "length bias", "in 90% of the pairs"),
+        (("pairs", "ties"), 3, "scores against labels", "in 30% of the pairs"),
+    ],
+)
+def test_each_ill_has_its_warning_with_the_number(path: tuple[str, ...], value: float, name: str, words: str) -> None:
+    assert warnings(HEALTHY) == []
+    ill = deepcopy(HEALTHY)
+    place = ill
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    (warned,) = warnings(ill)
+    assert warned.name == name
+    assert words in warned.text
+    assert warned.value == pytest.approx({"p90": 0.05, "ties": 0.3}.get(path[-1], value))
+
+
+@pytest.mark.parametrize("stages", [1, 4, 5])
+def test_a_dataset_without_scores_has_figures_and_no_warnings_of_them(tmp_path: Path, stages: int) -> None:
+    found = stats(run_stages(tmp_path / "short", STAGES[:stages]))
+    assert found["rewards"]["all"] == {"steps": 0, "mean": None, "p10": None, "p50": None, "p90": None}
+    assert found["scores"]["auc"]["mean"] is None
+    assert found["calibration"]["ece"] is None
+    assert found["pairs"]["pairs"] == 0
+    assert not {"blind PRM", "flat rewards", "saturated PRM"} & {warned.name for warned in warnings(found)}
+
+
+def test_of_two_labellers_the_one_with_most_rows_is_taken(tmp_path: Path) -> None:
+    from tests.fullstep_data.small_chain import step_labels
+
+    def judged(given: pl.DataFrame, graded: pl.DataFrame, context: Context) -> Outcome:
+        rows = step_labels(given, graded, context).rows
+        some = rows.head(3).with_columns(pl.lit("judge").alias("labeller"), label=~pl.col("label"))
+        return Outcome(pl.concat([rows, some]))
+
+    stages = [replace(one, run=judged, revision=2) if one.name == "step_labels" else one for one in STAGES]
+    found = stats(run_stages(tmp_path / "judged", stages))
+    assert found["labeller"] == "outcome"
+    assert found["rewards"]["all"]["steps"] == found["tables"]["steps"]
+
+
+def test_a_missing_part_is_named(dataset: Version) -> None:
+    dataset.files("step_scores")[0].unlink()
+    with pytest.raises(InputError, match="is missing"):
+        stats(Store.open(dataset.path).version())
