@@ -305,6 +305,24 @@ def gc(dataset: str, keep: int | None, hours: float, delete: bool) -> None:
 
 
 @main.command(
+    "compact",
+    cls=Command,
+    examples=("fs-data compact out/tiny", "fs-data compact out/tiny-run"),
+)
+@click.argument("dataset", metavar="DIR")
+def compact(dataset: str) -> None:
+    """Put the many small files of a dataset together into few.
+
+    Makes a new version with the same rows in the same order, which opens faster; older versions stay. Builds go on as
+    before: what they need of the small files is written again from the large ones. A training on the new version counts
+    as a new one, for its input files are others.
+    """
+    from cli.versions import compact_dataset
+
+    compact_dataset(dataset)
+
+
+@main.command(
     "recipe",
     cls=Command,
     examples=("fs-data recipe", "fs-data recipe --show tiny > my.toml"),

@@ -1,4 +1,4 @@
-"""What `fs-data tag` and `gc` do and print: names for versions, and an end to what no version needs.
+"""What `fs-data tag`, `gc` and `compact` do and print: names for versions, an end to what no version needs, fewer files.
 
 tag_version("out/tiny@1", "v1")
 collect_garbage("out/tiny", keep=2, hours=24, delete=False)
@@ -10,7 +10,9 @@ import click
 
 from cli.render import console, counted, plain_table, section
 from fullstep_data.store import Store, open_version, parse_spec
+from fullstep_data.store.compact import compact
 from fullstep_data.store.garbage import collect, garbage
+from fullstep_data.store.history import run_record
 from schemas import InputError
 
 
@@ -68,3 +70,18 @@ def collect_garbage(dataset: str, keep: int | None, hours: float, delete: bool) 
         out.print(f"\nspared for being younger than {hours:g} hours: {counted(len(found.spared), 'file')} ({size:,} bytes)")
     if not delete and (found.versions or kinds):
         out.print("\nnothing was removed; to remove it, say so: --delete")
+
+
+def compact_dataset(dataset: str) -> None:
+    """Merge the parts of the latest version and tell how many files are left."""
+    store = whole(dataset, "the latest version is compacted")
+    before = store.version()
+    version = compact(store, run_record({}))
+    if version is None:
+        click.echo(f"{store.path}: nothing to merge in version {before.number}")
+        return
+    files = [sum(len(table.stored) for table in one.tables.values()) for one in (before, version)]
+    click.echo(
+        f"{store.path}: version {version.number} has the rows of version {before.number} in {files[1]:,} files, not {files[0]:,}"
+    )
+    click.echo(f"what only older versions need can go, once you want it to: fs-data gc {store.path} --keep 1")

@@ -175,7 +175,7 @@ def _metrics(version: Version) -> dict[str, str]:
 def _trained_on(version: Version, parents: set[str]) -> Iterator[tuple[str, str]]:
     """The rows of each table among the parts that a model was made from."""
     for name, record in version.manifest.tables.items():
-        parts = [part for part in record.parts if part.key in parents]
+        parts = [member for part in record.parts for member in part.members if member.key in parents]
         if parts:
             yield name, f"{sum(part.rows for part in parts):,} rows in {len(parts)} parts"
 

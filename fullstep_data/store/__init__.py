@@ -1,6 +1,7 @@
 """The store: a dataset folder of immutable Parquet parts, with one manifest per version that lists every part exactly.
 
 versions/000007.json            manifest of version 7; the same input gives the same bytes
+versions/000007.compacted       empty: says that parts of version 7 are merged (`fs-data compact`)
 runs/000007.json                when and how fast it was made, with which packages; not part of the version
 parts/<table>/<part key>.parquet    the key hashes all that decides the part: if the file exists, the part is done
 parts/rejects/<key>.parquet     what was dropped while a part was made

@@ -19,6 +19,7 @@ from typing import Any
 import polars as pl
 
 from fullstep_data.store import disk
+from fullstep_data.store.compact import Restorer
 from fullstep_data.store.ledger import Ledger
 from fullstep_data.store.lock import build_lock
 from fullstep_data.store.manifest import Manifest, ModelFile, Part, RejectFile, Slice
@@ -46,6 +47,7 @@ class Store:
         self.path = path
         self._lock_depth = 0
         self._ledger: Ledger | None = None
+        self._restorer: Restorer | None = None
 
     @classmethod
     def open(cls, path: Path) -> "Store":
@@ -82,7 +84,7 @@ class Store:
         if self._lock_depth == 0:
             with build_lock(self.path / "build.lock"):
                 self._clear_temp_files()
-                self._ledger = None
+                self._ledger = self._restorer = None
                 with self._deeper():
                     yield
         else:
@@ -115,6 +117,10 @@ class Store:
 
     def manifest_path(self, number: int) -> Path:
         return self.path / "versions" / f"{number:06d}.json"
+
+    def marker_path(self, number: int) -> Path:
+        """A file that says of a version that parts are merged in it, so that others need not be opened to look for them."""
+        return self.path / "versions" / f"{number:06d}.compacted"
 
     def run_path(self, number: int) -> Path:
         return self.path / "runs" / f"{number:06d}.json"
@@ -158,7 +164,7 @@ class Store:
         while True:
             numbers = self.numbers()
             latest = self._read(numbers[-1]).manifest if numbers else None
-            if latest is not None and latest.same_content(draft):
+            if latest is not None and not draft.compacted and latest.same_content(draft):
                 manifest = latest
                 break
             manifest = draft.model_copy(update={"number": numbers[-1] + 1 if numbers else 1})
@@ -167,7 +173,7 @@ class Store:
                 break
             except FileExistsError:
                 continue  # a rival on another machine, where the lock does not reach, took the number
-        self._ledger = None
+        self._ledger = self._restorer = None
         version = Version(self.path, manifest)
         self._write_if_changed(self.path / "views.sql", views_file(version))
         if not self.run_path(version.number).exists():
@@ -205,11 +211,12 @@ class Store:
         """A part that is done, or None. InputError: it is there, but altered.
 
         A part that a version lists is taken by its size (`check` and every reader verify the content); one that a killed
-        build left in no version is hashed again.
+        build left in no version is hashed again; one whose rows lie merged in another is written anew.
         """
         path = part_path(self.path, table, key)
         if not path.exists():
-            return None
+            self._restorer = self._restorer or Restorer(self)
+            return self._restorer.restored(table, key)
         known = self._known().part(table, key)
         if known is None:
             return self._adopt(table, key)

@@ -69,6 +69,7 @@ def collect(store: Store, keep: int | None = None, min_age: timedelta = DAY) -> 
         for number in found.versions:
             disk.remove(store.manifest_path(number))
             disk.remove(store.run_path(number))
+            disk.remove(store.marker_path(number))
         for piece in found.removed:
             disk.remove(piece.path)
     return found

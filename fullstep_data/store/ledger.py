@@ -34,7 +34,8 @@ class Ledger:
             return False
         for name, table in manifest.tables.items():
             for part in table.parts:
-                self._parts.setdefault((name, part.key), part)
+                for one in (part, *part.merged):
+                    self._parts.setdefault((name, one.key), one)
         for model in manifest.models.values():
             self._models.setdefault(model.key, model)
         return True

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas import InputError
 
-FORMAT = 1
+FORMAT = 2
+"""The latest store format that can be read. 1: as below, without `Part.merged`. 2: with it."""
 
 
 class Record(BaseModel):
@@ -42,7 +43,10 @@ class RejectFile(Record):
 
 
 class Part(Record):
-    """One Parquet file. parents: keys of the parts it was made from. rows_in: input rows that it answers for."""
+    """One Parquet file. parents: keys of the parts it was made from. rows_in: input rows that it answers for.
+
+    merged: the parts whose rows and rejects lie in this one, one after the other, where `compact` put them together.
+    """
 
     key: str
     slice: Slice
@@ -52,6 +56,12 @@ class Part(Record):
     parents: tuple[str, ...]
     rows_in: int
     rejects: RejectFile | None = None
+    merged: tuple["Part", ...] = Field(default=(), exclude_if=lambda merged: not merged)
+
+    @property
+    def members(self) -> tuple["Part", ...]:
+        """The parts as stages made them: those that were merged, or the part itself."""
+        return self.merged or (self,)
 
 
 class Counts(Record):
@@ -127,7 +137,7 @@ class Upstream(Record):
 class Manifest(Record):
     """A version: all tables advance together. Tables and models stand in the order of the flow."""
 
-    format: int = FORMAT
+    format: int = 1
     number: int
     recipe: Any
     upstream: Upstream | None = None
@@ -167,9 +177,29 @@ class Manifest(Record):
             raise _damaged(where, f"it says that it is of version {manifest.number}")
         return manifest
 
+    @property
+    def compacted(self) -> bool:
+        """Are parts merged in it?"""
+        return any(part.merged for table in self.tables.values() for part in table.parts)
+
     def same_content(self, other: "Manifest") -> bool:
-        """Are the two the same version, but for its number?"""
-        return self.model_copy(update={"number": 0}) == other.model_copy(update={"number": 0})
+        """Are the two the same version, but for its number and for parts that lie merged in a file?"""
+        return self._expanded() == other._expanded()
+
+    def _expanded(self) -> "Manifest":
+        """The manifest as it was before anything was merged, without a number."""
+        tables = {
+            name: table.model_copy(
+                update={
+                    "stages": tuple(
+                        stage.model_copy(update={"parts": tuple(member for part in stage.parts for member in part.members)})
+                        for stage in table.stages
+                    )
+                }
+            )
+            for name, table in self.tables.items()
+        }
+        return self.model_copy(update={"number": 0, "format": 1, "tables": tables})
 
 
 def _json(data: Any) -> str:

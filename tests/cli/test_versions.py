@@ -56,3 +56,14 @@ def test_gc_tells_first_and_removes_only_when_told_to(place: Path):
     assert done("fs-data check out/tiny", place).stdout.startswith("ok")
     assert "a version needs every file" in done("fs-data gc out/tiny", place).stdout
     done("fs-train run tiny --data out/tiny --out out/after", place)
+
+
+def test_compact_then_gc_then_a_build_go_together(place: Path):
+    told = done("fs-data compact out/tiny", place).stdout
+    assert "version 2 has the rows of version 1 in" in told
+    assert "nothing to merge" in done("fs-data compact out/tiny", place).stdout
+    done("fs-data gc out/tiny --keep 1 --older-than 0 --delete", place)
+    assert done("fs-data check out/tiny", place).stdout.startswith("ok")
+    assert "110" in done("fs-data show out/tiny", place).stdout
+    done("fs-data build tiny --out out/tiny", place)
+    assert [path.name for path in (place / "out/tiny/versions").glob("*.json")] == ["000002.json"]
