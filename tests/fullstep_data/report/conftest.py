@@ -15,7 +15,7 @@ from tests.fullstep_data.report.sums import build, questions
 
 PROGRAM = "</script><script>window.hacked = true</script><img src=x onerror='hacked = true'> What is 2 + 3 - 1?"
 
-# An alias that names DuckDB's own class would keep it alive to the end (in annotations of tests too), of which its binding complains.
+# An alias (or a test's annotation) that names DuckDB's own class keeps it alive to the end, and its binding complains of that.
 Connected = Callable[..., Any]
 
 
