@@ -6,5 +6,6 @@ compare.py     what lies between two versions
 charts.py      Vega-Lite by Altair (extra `report`)
 words.py       sentences, titles, captions
 page.py        all of it as one file
+image.py       the rewards as a picture, for dataset cards
 template/      HTML, CSS and the script of the page
 """

@@ -48,7 +48,7 @@ def page(version: Version, before: Version | None = None, problems: int = PROBLE
     try:
         from fullstep_data.report.charts import PALETTES, charts, style
     except ImportError as error:
-        raise _not_installed("altair") from error
+        raise not_installed(error) from error
     with connect(version) as connection:
         found = facts(connection, score_of(version))
         book = browse(connection, problems)
@@ -103,7 +103,7 @@ def vega() -> str:
     try:
         from vl_convert import javascript_bundle
     except ImportError as error:
-        raise _not_installed("vl-convert-python") from error
+        raise not_installed(error) from error
     return (
         javascript_bundle("window.vegaEmbed = vegaEmbed;")
         .replace("\r", "")
@@ -126,7 +126,9 @@ def packed(data: Any) -> str:
     return base64.b64encode(gzip.compress(raw, mtime=0)).decode()
 
 
-def _not_installed(package: str) -> InputError:
+def not_installed(error: ImportError) -> InputError:
+    """What to tell where a package of the extra `report` is missing."""
+    package = {"vl_convert": "vl-convert-python"}.get(error.name or "", error.name)
     return InputError(f"a report needs the package {package}", next_step='pip install "fullstep[report]"')
 
 

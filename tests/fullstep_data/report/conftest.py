@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -14,7 +15,8 @@ from tests.fullstep_data.report.sums import build, questions
 
 PROGRAM = "</script><script>window.hacked = true</script><img src=x onerror='hacked = true'> What is 2 + 3 - 1?"
 
-Connected = Callable[..., duckdb.DuckDBPyConnection]
+# An alias (or a test's annotation) that names DuckDB's own class keeps it alive to the end, and its binding complains of that.
+Connected = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 from typing import Any
 
-import duckdb
 import pytest
 
 from fullstep_data.report.browse import browse
@@ -27,31 +26,31 @@ PAIRS = [{"pair_id": "1", "problem_id": "p", "chosen_id": "p2", "rejected_id": "
 
 
 @pytest.fixture
-def connection(connected: Connected) -> duckdb.DuckDBPyConnection:
+def connection(connected: Connected) -> Any:
     made = connected(problems=PROBLEMS, solutions=SOLUTIONS, step_scores=SCORES, steps=STEPS, pairs=PAIRS)
     prepare(made, "mean")
     return made
 
 
-def test_the_sample_is_the_first_problems_by_id(connection: duckdb.DuckDBPyConnection):
+def test_the_sample_is_the_first_problems_by_id(connection: Any):
     book = browse(connection, problems=2)
     assert [row["id"] for row in book.index] == ["p", "q"]
     assert (book.total, len(book.details), book.cut) == (3, 2, 0)
 
 
-def test_no_problem_at_all_may_be_asked_for(connection: duckdb.DuckDBPyConnection):
+def test_no_problem_at_all_may_be_asked_for(connection: Any):
     book = browse(connection, problems=0)
     assert (book.index, book.details, book.total) == ([], [], 3)
 
 
-def test_the_index_says_what_the_filters_ask(connection: duckdb.DuckDBPyConnection):
+def test_the_index_says_what_the_filters_ask(connection: Any):
     first, second, _ = browse(connection, problems=3).index
     told = {name: first[name] for name in ("solutions", "right_ones", "wrong_ones", "lowest", "pairs", "widest")}
     assert told == {"solutions": 3, "right_ones": 1, "wrong_ones": 2, "lowest": 0.2, "pairs": 1, "widest": 0.4}
     assert (second["solutions"], second["lowest"], second["pairs"]) == (0, None, 0)
 
 
-def test_solutions_stand_by_score_and_pairs_point_at_them(connection: duckdb.DuckDBPyConnection):
+def test_solutions_stand_by_score_and_pairs_point_at_them(connection: Any):
     found = browse(connection, problems=1).details[0]
     # Means: p0 .3, p1 .9, p2 .7; so the places are p1, p2, p0.
     assert [(one["sample"], one["score"]) for one in found["solutions"]] == [(1, 0.9), (2, 0.7), (0, 0.3)]
@@ -65,13 +64,13 @@ def test_solutions_stand_by_score_and_pairs_point_at_them(connection: duckdb.Duc
     assert found["solutions"][1]["text"] == "text 2"
 
 
-def test_solutions_in_pairs_are_taken_first(connection: duckdb.DuckDBPyConnection):
+def test_solutions_in_pairs_are_taken_first(connection: Any):
     book = browse(connection, problems=3, solutions=2)
     assert [one["sample"] for one in book.details[0]["solutions"]] == [2, 0]
     assert book.cut == 1
 
 
-def test_a_pair_whose_solution_is_left_out_is_left_out(connection: duckdb.DuckDBPyConnection):
+def test_a_pair_whose_solution_is_left_out_is_left_out(connection: Any):
     assert browse(connection, problems=3, solutions=1).details[0]["pairs"] == []
 
 
