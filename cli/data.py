@@ -85,7 +85,7 @@ def show(dataset: str, table: str | None, rows: int) -> None:
         'fs-data sql out/tiny@1 "FROM preferences ORDER BY margin DESC LIMIT 5" --format json',
     ),
 )
-@click.argument("dataset", metavar=DATASET)
+@click.argument("dataset", metavar=f"{DATASET}|hf://OWNER/NAME[@TAG]")
 @click.argument("query", required=False)
 @click.option("--file", "script", metavar="FILE", help="Run the statements of a .sql file.")
 @click.option("--version", metavar="VERSION", help="The same as DIR@VERSION.")
@@ -96,22 +96,22 @@ def sql(dataset: str, query: str | None, script: str | None, version: str | None
     The dialect is DuckDB's, read-only and shut in: no file but the version's own can be reached. Every table is a view
     by its name; `steps_wide` (each step with all that is known of it), `preferences` (pairs as text, with rewards) and
     `rewards` are joined already. Without QUERY: standard input, or on a terminal a shell with history and completion.
-    docs/cookbook.md answers twenty questions.
+    docs/cookbook.md answers twenty questions. A dataset on the Hub is asked in place: only what is needed is read.
     """
     from pathlib import Path
 
-    from cli.sql import named, read_script, show_answers
+    from cli.sql import opened, read_script, show_answers
 
     if query is not None and script is not None:
         raise click.UsageError("give QUERY or --file, not both")
-    opened = named(dataset, version)
+    asked, parts = opened(dataset, version)
     if query is None and script is None and sys.stdin.isatty():
         from cli.shell import run_shell
 
-        run_shell(opened)
+        run_shell(asked, parts=parts)
     else:
         text = query if query is not None else read_script(Path(script)) if script else sys.stdin.read()
-        show_answers(opened, text, form)
+        show_answers(asked, text, form, parts)
 
 
 @main.command(
@@ -320,6 +320,52 @@ def compact(dataset: str) -> None:
     from cli.versions import compact_dataset
 
     compact_dataset(dataset)
+
+
+@main.command(
+    "push",
+    cls=Command,
+    examples=(
+        "fs-data push out/tiny ann/sums --tag v1 --dry-run",
+        "fs-data push out/tiny@1 ann/sums --tag v1 --tables problems,solutions,pairs --license cc-by-4.0 --dry-run",
+    ),
+)
+@click.argument("dataset", metavar=DATASET)
+@click.argument("repo", metavar="OWNER/NAME")
+@click.option("--tag", required=True, help="Name of the version on the Hub; a tag never moves.")
+@click.option("--private", is_flag=True, help="Make the repository private. Refused where it is public already.")
+@click.option("--tables", metavar="NAME,…", help="Publish only these tables. [default: all but samples and rollouts]")
+@click.option("--license", "license_id", metavar="ID", help="The licence, as the Hub names it: cc-by-4.0, mit, …")
+@click.option("--dry-run", is_flag=True, help="Show files, sizes and card; send nothing.")
+def push(dataset: str, repo: str, tag: str, private: bool, tables: str | None, license_id: str | None, dry_run: bool) -> None:
+    """Publish a version on the Hugging Face Hub.
+
+    One config per table, and the views `preferences` and `stepwise` in the columns of TRL. Everything goes out in one
+    commit, then the tag is set: readers by tag see the whole version or nothing. Run the same command again after an
+    interruption; a version that is there is not sent twice, and a later one sends only what is new.
+    """
+    from cli.hub import push as push_dataset
+
+    names = None if tables is None else [name.strip() for name in tables.split(",") if name.strip()]
+    push_dataset(dataset, repo, tag, private, names, license_id, dry_run)
+
+
+@main.command(
+    "pull",
+    cls=Command,
+    examples=("fs-data pull ann/sums@v1 --out copy", "fs-data pull hf://ann/sums@v1 --out copy"),
+)
+@click.argument("address", metavar="OWNER/NAME[@TAG]")
+@click.option("--out", required=True, metavar="DIR", help="Folder of the dataset: made if it is missing, grown if it is there.")
+def pull(address: str, out: str) -> None:
+    """Fetch a published version as a dataset folder.
+
+    Every file is byte by byte the one that was pushed, and checked. Run the same command again after an interruption:
+    what was fetched is kept.
+    """
+    from cli.hub import pull as pull_dataset
+
+    pull_dataset(address, out)
 
 
 @main.command(

@@ -4,6 +4,7 @@ run("tiny", "out/tiny", "out/tiny-run", overrides=("policy.weighting.gamma=0",))
 """
 
 import json
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from cli.progress import progress
 from cli.recipe import Recipe, learnt, load
 from cli.render import show
 from cli.train_summary import Training, train_summary
+from fullstep_data.hub.address import is_address, parse
 from fullstep_data.pipeline import Learnt
 from fullstep_data.pipeline import training as training_stages
 from fullstep_data.runner import run as run_stages
@@ -23,9 +25,11 @@ from schemas import InputError
 def run(recipe_name: str, data: str, out: str, overrides: Sequence[str], processes: Processes = ALONE) -> Version:
     """Train on the dataset `data` into the folder `out`, show what came of it, and return the run's version."""
     recipe = load(recipe_name, overrides)
-    upstream = open_version(data)
+    upstream = open_dataset(data)
     table = learnt(recipe)
     _require_pairs(upstream, data, table)
+    if is_address(data):
+        data = f"{upstream.path}@{upstream.number}"
     from cli.tools import train_tools  # torch: only once recipe and dataset are known to be good
 
     known = upstream.frame("reference_logprobs") if "reference_logprobs" in upstream.tables else None
@@ -34,6 +38,16 @@ def run(recipe_name: str, data: str, out: str, overrides: Sequence[str], process
         version = run_stages(training_stages(table), recipe, Store.create(Path(out)), tools, reporter, upstream=upstream)
     show(train_summary(version.frame("predictions"), training(version), eval_options(recipe), data, out))
     return version
+
+
+def open_dataset(data: str) -> Version:
+    """The version in a folder, or one on the Hub, fetched into the cache."""
+    if not is_address(data):
+        return open_version(data)
+    from fullstep_data.hub.pull import pulled  # the Hub's client takes a second to import
+
+    cache = Path(os.environ.get("FULLSTEP_CACHE") or Path.home() / ".cache" / "fullstep")
+    return pulled(parse(data), cache / "datasets")
 
 
 def eval_options(recipe: Recipe) -> str:

@@ -24,7 +24,7 @@ from rich.text import Text
 
 from cli.render import console, frame_table
 from cli.sql import TABLE_ROWS, size
-from fullstep_data.query import ask, connect, split
+from fullstep_data.query import Parts, ask, connect, split
 from fullstep_data.store import Version
 from schemas import InputError
 
@@ -44,11 +44,11 @@ _WORD = re.compile(r"[\w.]+")
 _ALIAS = r"\b(\w+)\s+(?:AS\s+)?{alias}\b"
 
 
-def run_shell(version: Version, pager: Pager | None = None) -> None:
+def run_shell(version: Version, pager: Pager | None = None, parts: Parts | None = None) -> None:
     """Ask and answer until the user leaves. pager: what shows an answer that is longer than the screen; None: the system's."""
     out = console()
     out.print(Text(f"{version.path}, version {version.number}; .help for help, .quit to leave", style="dim"), soft_wrap=True)
-    with connect(version) as connection:
+    with connect(version, parts) as connection:
         names = columns_by_table(connection)
         session = open_session(names)
         while True:

@@ -8,6 +8,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import polars as pl
 from rich.text import Text
 
 from cli.render import cell, console, counted, flat, frame_table
-from fullstep_data.query import ask, connect, split
+from fullstep_data.hub.address import is_address, parse
+from fullstep_data.query import Parts, ask, connect, split
 from fullstep_data.store import Store, Version, open_version, parse_spec
 from fullstep_data.store.disk import explained
 from fullstep_data.store.views import views_file
@@ -34,12 +36,30 @@ def named(dataset: str, version: str | None) -> Version:
     """The version that DIR[@VERSION] and `--version` name together. InputError: both name one."""
     path, spec = parse_spec(dataset)
     if spec is not None and version is not None:
-        raise InputError("the version is named twice", where=f"{dataset} --version {version}", next_step="name it once")
+        raise _twice(dataset, version)
     return Store.open(path).version(version if spec is None else spec)
 
 
-def show_answers(version: Version, text: str, form: str) -> None:
-    """Print the answer to each statement of `text`. InputError: none, or several in a form that takes one."""
+def opened(dataset: str, version: str | None) -> tuple[Version, Parts | None]:
+    """The same, or a dataset on the Hub, which is asked in place; and where its files are, if not in a folder."""
+    if not is_address(dataset):
+        return named(dataset, version), None
+    from fullstep_data.hub.remote import open_remote  # the Hub's client takes a second to import
+
+    address = parse(dataset)
+    if address.revision is not None and version is not None:
+        raise _twice(dataset, version)
+    return open_remote(replace(address, revision=version or address.revision))
+
+
+def _twice(dataset: str, version: str) -> InputError:
+    return InputError("the version is named twice", where=f"{dataset} --version {version}", next_step="name it once")
+
+
+def show_answers(version: Version, text: str, form: str, parts: Parts | None = None) -> None:
+    """Print the answer to each statement of `text`. parts: as for `query.connect`.
+
+    InputError: none, or several in a form that takes one."""
     statements = split(text)
     if not statements:
         raise InputError("there is no SQL to run", next_step='give a query: fs-data sql DIR "SELECT …", or --file FILE')
@@ -48,7 +68,7 @@ def show_answers(version: Version, text: str, form: str) -> None:
             what=f"{len(statements)} statements, and {form} takes the answer of one",
             next_step=f"leave one, or take --format {' or '.join(SEVERAL)}",
         )
-    with connect(version) as connection:
+    with connect(version, parts) as connection:
         for number, statement in enumerate(statements):
             if number:
                 click.echo()

@@ -41,7 +41,10 @@ def main() -> None:
 )
 @click.argument("recipe")
 @click.option(
-    "--data", required=True, metavar="DIR[@VERSION]", help="The dataset with pairs, step rewards and held-out problems."
+    "--data",
+    required=True,
+    metavar="DIR[@VERSION]|hf://OWNER/NAME[@TAG]",
+    help="The dataset with pairs, step rewards and held-out problems; one on the Hub is fetched into the cache.",
 )
 @click.option("--out", required=True, metavar="RUN", help="Folder of the run: predictions before and after, and the policy.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe; may be repeated.")
@@ -205,6 +208,44 @@ def compare(run_a: str, run_b: str | None, models: tuple[str, str] | None, rules
     from cli.compare import compare as compare_runs
 
     compare_runs(run_a, run_b, Sides(models, rules), shown)
+
+
+@main.command(
+    "push",
+    cls=Command,
+    examples=(
+        "fs-train push out/tiny-run ann/policy --dry-run",
+        "fs-train push out/tiny@1 ann/prm --model prm --tag v1 --license apache-2.0 --dry-run",
+    ),
+)
+@click.argument("run", metavar="RUN[@VERSION]")
+@click.argument("repo", metavar="OWNER/NAME")
+@click.option("--model", help="`policy` or `prm`. [default: the only one there is]")
+@click.option(
+    "--data", metavar="OWNER/NAME@TAG", help="The published dataset that it was trained on: checked, named in the card."
+)
+@click.option("--tag", help="Name of the version on the Hub; a tag never moves. [default: v and the run's version number]")
+@click.option("--private", is_flag=True, help="Make the repository private. Refused where it is public already.")
+@click.option("--license", "license_id", metavar="ID", help="The licence, as the Hub names it: apache-2.0, mit, …")
+@click.option("--dry-run", is_flag=True, help="Show files, sizes and card; send nothing.")
+def push(
+    run: str,
+    repo: str,
+    model: str | None,
+    data: str | None,
+    tag: str | None,
+    private: bool,
+    license_id: str | None,
+    dry_run: bool,
+) -> None:
+    """Publish a policy or a PRM on the Hugging Face Hub.
+
+    RUN is the folder of `fs-train run`, or a dataset whose build trained a PRM. The model card names the version of the
+    data, the settings and what was measured. One commit, then the tag, as in `fs-data push`.
+    """
+    from cli.hub import push_model
+
+    push_model(run, repo, model, data, tag, private, license_id, dry_run)
 
 
 if __name__ == "__main__":

@@ -83,16 +83,19 @@ class Parts(AbstractFileSystem):
 
 
 @contextmanager
-def connect(version: Version) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect(version: Version, parts: Parts | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB connection with the views of a version; large sorts may spill into a private folder that is removed at the end.
 
-    InputError: a part of the version is missing, truncated or damaged; a query that fails while the connection is in use.
+    parts: where the files of the version are, if not in its folder. InputError: a part of the version is missing, truncated or
+    damaged; a query that fails while the connection is in use.
     """
-    files = [file for table in version.tables.values() for file in table.stored]
-    for file in files:
-        file.require_size()
+    if parts is None:
+        files = [file for table in version.tables.values() for file in table.stored]
+        for file in files:
+            file.require_size()
+        parts = Parts(version.path, [file.path for file in files])
     with tempfile.TemporaryDirectory(prefix="fullstep-sql-") as spill, duckdb.connect(":memory:") as connection:
-        connection.register_filesystem(Parts(version.path, [file.path for file in files]))
+        connection.register_filesystem(parts)
         try:
             for statement in statements(version, lambda path: located(version, path)):
                 connection.execute(statement)
@@ -121,12 +124,12 @@ def located(version: Version, path: Path, scheme: str = SCHEME) -> str:
     return f"{scheme}://{path.relative_to(version.path).as_posix()}"
 
 
-def sql(version: Version, text: str) -> pl.DataFrame:
+def sql(version: Version, text: str, parts: Parts | None = None) -> pl.DataFrame:
     """The answer to one query that reads: SELECT, FROM, WITH, VALUES, DESCRIBE, SUMMARIZE, SHOW, EXPLAIN.
 
-    InputError: any other statement, or an error in the query, in DuckDB's own words.
+    parts: as for `connect`. InputError: any other statement, or an error in the query, in DuckDB's own words.
     """
-    with connect(version) as connection:
+    with connect(version, parts) as connection:
         return ask(connection, version, text)
 
 

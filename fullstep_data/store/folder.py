@@ -56,7 +56,12 @@ class Store:
             found = (path / "versions").is_dir()
         if not found:
             kind = "no such folder" if not path.exists() else "this is not a dataset folder: it has no `versions`"
-            raise InputError(what=kind, where=str(path), next_step="name a folder that `fs-data build … --out` has made")
+            step = "name a folder that `fs-data build … --out` has made"
+            if path.parts[:1] == ("hf:",):
+                step = (
+                    "fetch it first: fs-data pull OWNER/NAME@TAG --out DIR (`fs-data sql` and `fs-train run` take hf:// as it is)"
+                )
+            raise InputError(what=kind, where=str(path), next_step=step)
         return cls(path)
 
     @classmethod

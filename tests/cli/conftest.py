@@ -4,6 +4,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import done
+from tests.hub_server.fixtures import client, forks, hub, repo
+
+__all__ = ["client", "forks", "hub", "repo"]
 
 
 @pytest.fixture(scope="session")

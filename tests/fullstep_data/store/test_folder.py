@@ -32,6 +32,12 @@ def test_opening_what_is_no_dataset_says_so(tmp_path: Path, made: bool) -> None:
     assert caught.value.next_step
 
 
+def test_a_dataset_on_the_hub_is_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder") as caught:
+        open_version("hf://ann/sums@v1")
+    assert "fs-data pull OWNER/NAME@TAG" in caught.value.next_step
+
+
 def test_creating_over_a_file_or_in_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").touch()
     with pytest.raises(InputError, match="a file, not a folder"):

@@ -1,0 +1,231 @@
+"""What of a version is published, and as which files: the store's own parts, a manifest of just them, two views, and the card.
+
+    with dataset_bundle(version, default_tables(version), …) as bundle:
+        publish(bundle, hub, tag="v1", private=True)
+
+The repository has the form of a dataset folder, so what `hf download` fetches is one: parts/<table>/<key>.parquet,
+versions/N.json, views.sql. A table's parts never change, so a new version sends only the parts that are new.
+
+Nothing goes out that was not named: `samples` and `rollouts` (raw output) only on demand, models never; a path of this machine
+in the recipe loses its folders.
+"""
+
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from fullstep_data.hub.card import Card, Config, Facts, dataset_card
+from fullstep_data.hub.histogram import BINS, picture
+from fullstep_data.hub.publish import Bundle
+from fullstep_data.hub.views import View, write_views
+from fullstep_data.query import connect
+from fullstep_data.store import Manifest, StageRecord, TableRecord, Version
+from fullstep_data.store.views import views_file
+from schemas import TABLES, InputError
+
+NOT_BY_DEFAULT = ("samples", "rollouts")
+VIEWS_SQL = "views.sql"
+_SEAL = re.compile(r"versions/\d{6}\.json")
+_OURS = ("parts/", "views/", "versions/", VIEWS_SQL, "rewards.png")
+
+
+def default_tables(version: Version) -> list[str]:
+    """All tables but raw output; rejects go with the tables whose parts they belong to."""
+    return [name for name in version.manifest.tables if name not in NOT_BY_DEFAULT]
+
+
+@contextmanager
+def dataset_bundle(
+    version: Version, tables: Sequence[str] | None, repo: str, tag: str, license_id: str | None
+) -> Iterator[Bundle]:
+    """The bundle; its views are files in a folder that is gone afterwards. tables: None for `default_tables`.
+
+    InputError: no such table, nothing to publish, or a part that is missing or was altered.
+    """
+    names = _named(version, default_tables(version) if tables is None else tables)
+    manifest = published(version.manifest, names)
+    public = Version(version.path, manifest)
+    for table in public.tables.values():
+        for file in table.stored:
+            file.content()
+    with tempfile.TemporaryDirectory(prefix="fullstep-push-") as folder:
+        views = write_views(public, names, Path(folder))
+        yield _bundle(public, version, views, repo, tag, license_id)
+
+
+def published(manifest: Manifest, tables: Sequence[str]) -> Manifest:
+    """The manifest of just these tables: without models, and without the folders of this machine."""
+    return manifest.model_copy(
+        update={
+            "recipe": without_folders(manifest.recipe),
+            "tables": {name: _without_folders(record) for name, record in manifest.tables.items() if name in tables},
+            "models": {},
+        }
+    )
+
+
+def without_folders(value: Any, key: str = "") -> Any:
+    """The value with every path in it cut to its last name; a Hub id (one slash) and the files inside fullstep stay."""
+    if isinstance(value, dict):
+        return {name: without_folders(one, str(name)) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_folders(one, key) for one in value]
+    if not isinstance(value, str) or key == "pattern" or value.startswith("builtin:"):
+        return value
+    if re.match(r"[A-Za-z]:[\\/]|\\\\", value):
+        return PureWindowsPath(value).name
+    if value.startswith(("/", "~", "./", "../", "file:")) or key in ("path", "template") or _is_deep(value):
+        return PurePosixPath(value).name
+    return value
+
+
+def _is_deep(text: str) -> bool:
+    return text.count("/") > 1 and not re.search(r"\s", text)
+
+
+def _without_folders(record: TableRecord) -> TableRecord:
+    stages = tuple(_stage_without_folders(stage) for stage in record.stages)
+    return record.model_copy(update={"stages": stages})
+
+
+def _stage_without_folders(stage: StageRecord) -> StageRecord:
+    return stage.model_copy(update={"config": without_folders(stage.config), "tools": without_folders(stage.tools)})
+
+
+def _named(version: Version, tables: Sequence[str]) -> list[str]:
+    """The tables in the order of the flow. InputError: the version has none of that name, or none is named."""
+    known = list(version.manifest.tables)
+    unknown = [name for name in tables if name not in (*known, "rejects")]
+    if unknown or not set(tables) & set(known):
+        raise InputError(
+            what=f"version {version.number} has no table {unknown[0]}" if unknown else "no table is named",
+            where=str(version.path),
+            next_step=f"its tables: {', '.join(known)} (rejects go along with the tables they belong to)",
+        )
+    return [name for name in known if name in tables]
+
+
+def _bundle(public: Version, version: Version, views: Sequence[View], repo: str, tag: str, license_id: str | None) -> Bundle:
+    manifest = public.manifest
+    parts: dict[str, Path | bytes] = {
+        file.path.relative_to(public.path).as_posix(): file.path for table in public.tables.values() for file in table.stored
+    }
+    shown: dict[str, Path | bytes] = {f"views/{view.name}/{file.name}": file for view in views for file in view.files}
+    found = facts(public, version, views)
+    if found.bins:
+        shown["rewards.png"] = picture(found.bins)
+    seal = f"versions/{manifest.number:06d}.json"
+    card = Card(repo, tag, license_id, manifest, _configs(public, views), found)
+    return Bundle(
+        kind="dataset",
+        title=f"Version {manifest.number} of the dataset",
+        files={**parts, **shown, VIEWS_SQL: views_file(public), seal: manifest.content()},
+        seal=seal,
+        sealed=[*parts, VIEWS_SQL, seal],
+        is_seal=lambda path: _SEAL.fullmatch(path) is not None,
+        stale=lambda there, _: {path for path in there if path.startswith(_OURS)},
+        card=lambda readme: dataset_card(card, readme),
+        differs=lambda other: differences(other, manifest),
+    )
+
+
+def _configs(public: Version, views: Sequence[View]) -> list[Config]:
+    """Views first: they are what a reader without fullstep wants. A table without rows has no config: nothing is to be loaded."""
+    configs = [
+        Config(view.name, pattern, [pattern], view.schema, view.rows, _bytes(view.files), VIEW_GRAINS[view.name])
+        for view in views
+        for pattern in (f"views/{view.name}/*.parquet",)
+    ]
+    for name, table in public.tables.items():
+        paths = [file.path for file in table.stored if file.rows]
+        if paths:
+            says = TABLES[name].grain.removeprefix("one ")
+            pattern = f"parts/{name}/*.parquet"
+            # `datasets` cannot read a file without rows, so where there is one, the others are named one by one.
+            files = [pattern] if len(paths) == len(table.stored) else [path.relative_to(public.path).as_posix() for path in paths]
+            configs.append(Config(name, pattern, files, pq.read_schema(paths[0]), table.rows, _bytes(paths), says))
+    return configs
+
+
+def _bytes(files: Sequence[Path]) -> int:
+    return sum(file.stat().st_size for file in files)
+
+
+VIEW_GRAINS = {
+    "preferences": "preference pair, as text: prompt, chosen, rejected",
+    "stepwise": "solution, cut into steps: prompt, completions, labels",
+}
+
+
+def facts(public: Version, version: Version, views: Sequence[View]) -> Facts:
+    """What the card tells of the rows."""
+    with connect(public) as connection:
+        sources = connection.execute("SELECT source, count(*) FROM problems GROUP BY source ORDER BY source").fetchall()
+        rewards = connection.execute(_REWARDS).fetchall()
+        binned = connection.execute(_BINNED).fetchall()
+    bins: dict[bool | None, list[int]] = {}
+    for label, place, count in binned:
+        bins.setdefault(label, [0] * BINS)[place] += count
+    return Facts(
+        sources=[(str(source), int(count)) for source, count in sources],
+        rewards=rewards,
+        bins=bins,
+        prm=_prm_metrics(version),
+        left_out={view.name: view.left_out for view in views},
+    )
+
+
+_REWARDS = """
+SELECT label, count(*), avg(reward), quantile_cont(reward, 0.1), quantile_cont(reward, 0.9)
+FROM step_scores LEFT JOIN step_labels USING (solution_id, step_index) GROUP BY label ORDER BY label DESC NULLS LAST"""
+
+_BINNED = f"""
+SELECT label, least(floor(reward * {BINS}), {BINS - 1})::INTEGER, count(*)
+FROM step_scores LEFT JOIN step_labels USING (solution_id, step_index) GROUP BY ALL ORDER BY label DESC NULLS LAST"""
+
+
+def _prm_metrics(version: Version) -> dict[str, float] | None:
+    """Validation figures of the PRM that the build trained; None where it trained none, or its folder is gone."""
+    if "prm" not in version.manifest.models:
+        return None
+    file = version.model("prm") / "metrics.json"
+    if not file.is_file():
+        return None
+    figures = json.loads(file.read_text(encoding="utf-8")).get("validation") or {}
+    return {PRM_FIGURES[name]: float(figures[name]) for name in PRM_FIGURES if isinstance(figures.get(name), int | float)}
+
+
+PRM_FIGURES = {
+    "auc": "AUC",
+    "accuracy": "accuracy at 0.5",
+    "label_mean": "share of steps labelled 1",
+    "brier": "Brier score",
+    "ece": "expected calibration error",
+    "lowest_is_last": "share of solutions whose lowest reward is their last step's",
+}
+
+
+def differences(other: bytes, manifest: Manifest) -> list[str]:
+    """How the version behind another manifest differs from this one, in at most five lines."""
+    try:
+        theirs = json.loads(other)
+        tables = {name: [part["sha256"] for stage in record["stages"] for part in stage["parts"]]
+                  for name, record in theirs["tables"].items()}  # fmt: skip
+        number = theirs["number"]
+    except (ValueError, KeyError, TypeError):
+        return ["a manifest that cannot be read"]
+    ours = {name: [part.sha256 for part in record.parts] for name, record in manifest.tables.items()}
+    lines = [f"version {number} there, version {manifest.number} here"] if number != manifest.number else []
+    for name in dict.fromkeys((*tables, *ours)):
+        if name not in ours or name not in tables:
+            lines.append(f"table {name} is only {'there' if name in tables else 'here'}")
+        elif set(ours[name]) != set(tables[name]):
+            common = len(set(ours[name]) & set(tables[name]))
+            lines.append(f"table {name}: {len(tables[name])} parts there, {len(ours[name])} here, {common} in common")
+    return (lines or ["the same rows, made with another recipe or under another contract"])[:5]
