@@ -9,6 +9,9 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.text import Text
+
+from cli.plot import require_plot, write_plot
 from cli.processes import ALONE, Processes
 from cli.progress import progress
 from cli.recipe import Recipe, learnt, load
@@ -22,9 +25,16 @@ from fullstep_data.store import Store, Version, open_version
 from schemas import InputError
 
 
-def run(recipe_name: str, data: str, out: str, overrides: Sequence[str], processes: Processes = ALONE) -> Version:
-    """Train on the dataset `data` into the folder `out`, show what came of it, and return the run's version."""
+def run(
+    recipe_name: str, data: str, out: str, overrides: Sequence[str], processes: Processes = ALONE, plot: Path | None = None
+) -> Version:
+    """Train on the dataset `data` into the folder `out`, show what came of it, and return the run's version.
+
+    plot: a PNG file for the course of the training.
+    """
     recipe = load(recipe_name, overrides)
+    if plot:
+        require_plot(plot)
     upstream = open_dataset(data)
     table = learnt(recipe)
     _require_pairs(upstream, data, table)
@@ -37,6 +47,9 @@ def run(recipe_name: str, data: str, out: str, overrides: Sequence[str], process
         tools = train_tools(recipe, reporter, known, processes.launch())
         version = run_stages(training_stages(table), recipe, Store.create(Path(out)), tools, reporter, upstream=upstream)
     show(train_summary(version.frame("predictions"), training(version), eval_options(recipe), data, out))
+    if plot:
+        write_plot(training(version).curve, plot)
+        show([Text(f"\nthe course of the training: {plot}")])
     return version
 
 

@@ -5,6 +5,7 @@ fs-train eval --model tiny-random --sets out/tiny --max-tokens 16
 """
 
 import sys
+from pathlib import Path
 from typing import Literal, get_args
 
 import click
@@ -48,8 +49,19 @@ def main() -> None:
 )
 @click.option("--out", required=True, metavar="RUN", help="Folder of the run: predictions before and after, and the policy.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe; may be repeated.")
+@click.option(
+    "--plot", metavar="FILE.png", type=click.Path(path_type=Path), help="Draw the course of the training (extra `report`)."
+)
 @processes_options
-def run(recipe: str, data: str, out: str, overrides: tuple[str, ...], processes: int, accelerate_config: str | None) -> None:
+def run(
+    recipe: str,
+    data: str,
+    out: str,
+    overrides: tuple[str, ...],
+    plot: Path | None,
+    processes: int,
+    accelerate_config: str | None,
+) -> None:
     """Train a policy on pairs, and evaluate it before and after.
 
     Both evaluations are greedy answers to the dataset's held-out problems. RECIPE is the name of a built-in recipe
@@ -58,7 +70,7 @@ def run(recipe: str, data: str, out: str, overrides: tuple[str, ...], processes:
     """
     from cli.run import run as run_training
 
-    run_training(recipe, data, out, overrides, Processes(processes, accelerate_config))
+    run_training(recipe, data, out, overrides, Processes(processes, accelerate_config), plot)
 
 
 @main.command(
