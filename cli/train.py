@@ -17,6 +17,7 @@ Preset = Literal["gsm8k", "math", "svamp", "aqua", "metamath"]
 Chat = Literal["auto", "always", "never"]
 Splitter = Literal["step-label", "newline", "blank-line"]
 Curve = Literal["platt", "isotonic"]
+Form = Literal["step-labels", "paragraphs"]
 
 
 @click.group(
@@ -49,9 +50,7 @@ def main() -> None:
 )
 @click.option("--out", required=True, metavar="RUN", help="Folder of the run: predictions before and after, and the policy.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe; may be repeated.")
-@click.option(
-    "--plot", metavar="FILE.png", type=click.Path(path_type=Path), help="Draw the course of the training (extra `report`)."
-)
+@click.option("--plot", metavar="FILE.png", type=click.Path(path_type=Path), help="Draw the course of the training.")
 @processes_options
 def run(
     recipe: str,
@@ -258,6 +257,74 @@ def push(
     from cli.hub import push_model
 
     push_model(run, repo, model, data, tag, private, license_id, dry_run)
+
+
+@main.command(
+    "eval-prm",
+    cls=Command,
+    examples=(
+        "fs-train eval-prm --prm out/tiny --data out/tiny",
+        "fs-train eval-prm --prm out/tiny --data out/tiny@1 --everything --format json",
+    ),
+)
+@click.option("--prm", required=True, metavar="DIR", help="A PRM's folder, or the dataset (DIR[@VERSION]) that trained it.")
+@click.option(
+    "--data",
+    required=True,
+    metavar="DIR[@VERSION]|SET|FILE",
+    help="A dataset with step_labels; processbench or a part of it (processbench/gsm8k); a file in the form of ProcessBench.",
+)
+@click.option(
+    "--threshold",
+    default="0.5",
+    show_default=True,
+    metavar="NUMBER|tuned",
+    help="A reward below it is an error. tuned: the best on the other half of the problems.",
+)
+@click.option("--everything", is_flag=True, help="Of the dataset that trained it: also the problems it was trained on.")
+@click.option("--labeller", metavar="NAME", help="Whose labels, where several have judged the steps.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first rows of a FILE or of each part of a SET.")
+@click.option("--template", default="steps-few-shot", show_default=True, help="Prompt before the solutions of a FILE or SET.")
+@click.option("--chat", type=click.Choice(get_args(Chat)), help="Chat template? [default: as the template says]")
+@click.option(
+    "--form", default="step-labels", show_default=True, type=click.Choice(get_args(Form)), help="How a FILE's steps are written."
+)
+@click.option("--format", "output", default="text", show_default=True, type=click.Choice(("text", "json")), help="Output.")
+def eval_prm(
+    prm: str,
+    data: str,
+    threshold: str,
+    everything: bool,
+    labeller: str | None,
+    limit: int | None,
+    template: str,
+    chat: Chat | None,
+    form: Form,
+    output: Literal["text", "json"],
+) -> None:
+    """How good are the rewards of a PRM, on steps with known labels?
+
+    AUC, accuracy, Brier score and calibration error of steps, overall, by source and by position; a reliability table;
+    and first errors: exact matches and ProcessBench's F1, with the policy by which the threshold was chosen. Of a dataset
+    that trained the PRM only the problems count that its training held back.
+    """
+    from cli.evaluate_prm import Measured, evaluate_prm
+
+    try:
+        fixed = None if threshold == "tuned" else float(threshold)
+    except ValueError:
+        raise click.BadParameter(f"a number or `tuned` is wanted, found {threshold!r}", param_hint="--threshold") from None
+    how = Measured(
+        threshold=fixed,
+        everything=everything,
+        labeller=labeller,
+        limit=limit,
+        template=template,
+        chat=chat,
+        form=form,
+        output=output,
+    )
+    evaluate_prm(prm, data, how)
 
 
 if __name__ == "__main__":

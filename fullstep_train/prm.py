@@ -7,7 +7,7 @@ The loss is the cross-entropy at the LAST token of each step (targets may be sof
 Problems, not solutions, are split into training and validation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,13 @@ def split(groups: list[Group], share: float) -> tuple[list[Group], list[Group]]:
 
     share 0: no validation. Otherwise two problems or more give at least one to each side.
     """
-    fractions = {group.problem_id: stable_fraction("prm-validation", group.problem_id) for group in groups}
+    held = held_back([group.problem_id for group in groups], share)
+    return [group for group in groups if group.problem_id not in held], [group for group in groups if group.problem_id in held]
+
+
+def held_back(problem_ids: Iterable[str], share: float) -> set[str]:
+    """The problems of a training that it only measures on (see `split`)."""
+    fractions = {problem_id: stable_fraction("prm-validation", problem_id) for problem_id in problem_ids}
     held = {problem_id for problem_id, fraction in fractions.items() if fraction < share}
     ordered = sorted(fractions, key=lambda problem_id: fractions[problem_id])
     if share > 0 and len(ordered) > 1:
@@ -97,7 +103,7 @@ def split(groups: list[Group], share: float) -> tuple[list[Group], list[Group]]:
         held -= set(ordered[-1:])
     elif len(ordered) == 1:
         held = set()
-    return [group for group in groups if group.problem_id not in held], [group for group in groups if group.problem_id in held]
+    return held
 
 
 def step_rewards(model: Any, groups: list[Group], runs: Runs) -> list[np.ndarray]:

@@ -1,0 +1,229 @@
+"""What `fs-train eval-prm` does: steps with known labels → rewards of a PRM → how good they are.
+
+evaluate_prm("out/tiny", "out/tiny", Measured())                       # the problems that its training held back
+evaluate_prm("prm", "processbench/gsm8k", Measured(threshold=None))    # F1 of first errors, the threshold tuned out of fold
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from cli.prm_summary import prm_summary
+from cli.progress import ProgressReporter, progress
+from cli.render import show
+from fullstep_data.evaluation import is_dataset
+from fullstep_data.prompts import Chat, load_template, plain_prompt
+from fullstep_data.sources.processbench import Annotated, Form, processbench, read_processbench
+from fullstep_data.stage import Context
+from fullstep_data.step_scores import step_scores
+from fullstep_data.store import Version, open_version
+from schemas import InputError
+from schemas.ids import stable_fraction
+
+TUNED = "tuned: the F1 of each half of the problems is at the threshold that is best on the other half"
+FIXED = "fixed"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How it is measured. threshold: a reward below it is an error; None: tuned out of fold. everything: also the problems that
+    the PRM was trained on. labeller: whose labels, where there are several. limit: so many rows of a file. template, chat, form:
+    how problems and steps of a file are written for the PRM.
+    """
+
+    threshold: float | None = 0.5
+    everything: bool = False
+    labeller: str | None = None
+    limit: int | None = None
+    template: str = "steps-few-shot"
+    chat: Chat | None = None
+    form: Form = "step-labels"
+    output: Literal["text", "json"] = "text"
+
+
+def evaluate_prm(prm: str, data: str, how: Measured) -> None:
+    """Score labelled steps and show what came of it."""
+    from cli.tools import find_prm  # torch
+
+    with progress() as reporter:
+        folder = find_prm(prm, reporter)
+        if is_dataset(data):
+            annotated, note = _of_dataset(open_version(data), folder, how)
+        else:
+            rows = read_processbench(data, how.limit)
+            annotated, note = processbench(rows, _renderer(folder, how), how.form), f"{len(rows):,} solutions judged by people"
+        scored, dropped = _scored(annotated, folder, reporter)
+    report = {"prm": prm, "data": data, "note": note, **measure(annotated, scored, how.threshold)}
+    report["left_out"] = dict(dropped["reason"].value_counts(sort=True).iter_rows())
+    if how.output == "json":
+        print(json.dumps(report, indent=1))
+        return
+    show(prm_summary(report))
+
+
+def measure(annotated: Annotated, scored: pl.DataFrame, threshold: float | None) -> dict[str, Any]:
+    """Every figure of the report: of steps, by position, by source, bins, and first errors with the policy of the threshold."""
+    from fullstep_train.metrics import by_position, reliability, validation_metrics
+
+    frame = annotated.step_labels.join(scored, on=("solution_id", "step_index"), how="inner")
+    if frame.is_empty():
+        raise InputError(
+            "no labelled step was scored, so there is nothing to measure", next_step="see what was left out, and why"
+        )
+    rows = frame.sort("solution_id", "step_index").group_by("solution_id", "problem_id", maintain_order=True)
+    listed = rows.agg(pl.col("label").cast(pl.Float64), pl.col("reward").cast(pl.Float64))
+    labels = [np.array(label, dtype=np.float64) for label in listed["label"].to_list()]  # null -> NaN
+    rewards = [np.array(reward, dtype=np.float64) for reward in listed["reward"].to_list()]
+    problems = listed["problem_id"].to_list()
+    sources = [annotated.source.get(problem_id, "") for problem_id in problems]
+    by_source = {
+        name: _part(labels, rewards, [source == name for source in sources], validation_metrics)
+        for name in sorted(set(sources))
+        if len(set(sources)) > 1
+    }
+    size = {"solutions": len(labels), "problems": len(set(problems)), "steps": int(sum(np.isfinite(one).sum() for one in labels))}
+    return {
+        **size,
+        "label_source": sorted(set(frame["source"])),
+        "steps_all": validation_metrics(labels, rewards),
+        "by_source": by_source,
+        "by_position": by_position(labels, rewards),
+        "reliability": [asdict(one) for one in reliability(labels, rewards)],
+        "first_errors": _first_errors(frame, labels, rewards, problems, sources, threshold),
+    }
+
+
+def _part(
+    labels: Sequence[np.ndarray], rewards: Sequence[np.ndarray], taken: Sequence[bool], metrics: Callable[..., dict[str, Any]]
+) -> dict[str, Any]:
+    chosen = [place for place, take in enumerate(taken) if take]
+    return {"solutions": len(chosen)} | metrics([labels[i] for i in chosen], [rewards[i] for i in chosen])
+
+
+def _first_errors(
+    frame: pl.DataFrame,
+    labels: Sequence[np.ndarray],
+    rewards: Sequence[np.ndarray],
+    problems: Sequence[str],
+    sources: Sequence[str],
+    threshold: float | None,
+) -> dict[str, Any]:
+    """F1 of first errors by source and over all; labels that only repeat the outcome say nothing of where an error is."""
+    if set(frame["source"]) == {"outcome"}:
+        return {"undefined": "outcome labels call every step of a wrong solution wrong: they do not say where its error is"}
+    errors = [int(below[0]) if len(below := np.flatnonzero(label < 0.5)) else -1 for label in labels]
+    whole = [error >= 0 or bool(np.isfinite(label).all()) for error, label in zip(errors, labels, strict=True)]
+    halves = [int(stable_fraction("eval-prm", problem_id) < 0.5) for problem_id in problems]
+    found: dict[str, Any] = {"policy": FIXED if threshold is not None else TUNED, "by_source": {}}
+    for name in (None, *(sorted(set(sources)) if len(set(sources)) > 1 else ())):
+        places = [i for i in range(len(errors)) if whole[i] and name in (None, sources[i])]
+        result = _at(errors, rewards, halves, places, threshold)
+        if name is None:
+            found |= result
+        else:
+            found["by_source"][name] = result
+    return found
+
+
+def _at(
+    errors: Sequence[int], rewards: Sequence[np.ndarray], halves: Sequence[int], places: Sequence[int], threshold: float | None
+) -> dict[str, Any]:
+    """F1 at a threshold; None: each half at the best threshold of the other, as rewards that are shifted to 0.5."""
+    from fullstep_train.metrics import best_threshold, first_error_f1
+
+    chosen = [errors[i] for i in places]
+    if threshold is not None:
+        return asdict(first_error_f1(chosen, [rewards[i] for i in places], threshold))
+    best = [
+        best_threshold(*zip(*other, strict=True))
+        if (other := [(errors[i], rewards[i]) for i in places if halves[i] != half])
+        else 0.5
+        for half in (0, 1)
+    ]
+    # below the half's own threshold is below 0
+    shifted = [rewards[i] - best[halves[i]] for i in places]
+    return asdict(first_error_f1(chosen, shifted, 0.0)) | {"threshold": None, "thresholds": best}
+
+
+def _of_dataset(version: Version, folder: Path, how: Measured) -> tuple[Annotated, str]:
+    """Labelled steps of a dataset: where it trained this PRM, only those of the problems that the training held back."""
+    from fullstep_train.prm import held_back
+    from fullstep_train.run_folder import data_record
+
+    solutions, steps, labels = (version.frame(name) for name in ("solutions", "steps", "step_labels"))
+    manifest = folder / "prm.json"
+    record = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
+    trained_here = record.get("data") == data_record(solutions=solutions, steps=steps, step_labels=labels)
+    labels = _one_labeller(labels, how.labeller, version)
+    note = "all problems: other data than the PRM was trained on"
+    if trained_here and how.everything:
+        note = "all problems, those that the PRM was trained on among them: figures are too good"
+    elif trained_here:
+        held = held_back(labels["problem_id"].unique().to_list(), record["config"]["validation_share"])
+        if not held:
+            raise InputError(
+                "the PRM was trained on every problem of this dataset (prm.validation_share = 0), so nothing is held out",
+                where=str(version.path),
+                next_step="give another dataset, or see figures that are too good with --everything",
+            )
+        labels = labels.filter(pl.col("problem_id").is_in(list(held)))
+        note = f"the {len(held):,} problems that the training held back"
+    if labels.is_empty():
+        raise InputError("the dataset has no labelled steps", where=str(version.path), next_step="give one with step_labels")
+    ids = labels["solution_id"].unique().implode()
+    source = dict(version.frame("problems").select("problem_id", "source").iter_rows())
+    solutions, steps = (frame.filter(pl.col("solution_id").is_in(ids)) for frame in (solutions, steps))
+    return Annotated(solutions, steps, labels, source), note
+
+
+def _one_labeller(labels: pl.DataFrame, wanted: str | None, version: Version) -> pl.DataFrame:
+    known = sorted(labels["labeller"].unique().to_list())
+    if (wanted is None and len(known) > 1) or (wanted is not None and wanted not in known):
+        raise InputError(
+            f"there are no labels by {wanted!r}" if wanted else "several labellers have judged these steps",
+            where=str(version.path),
+            count=len(known),
+            examples=known,
+            next_step=f"name one of them: --labeller {known[0] if known else 'NAME'}",
+        )
+    return labels if wanted is None else labels.filter(labeller=wanted)
+
+
+def _scored(annotated: Annotated, folder: Path, reporter: ProgressReporter) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """solution_id, step_index, reward of every step that the PRM can take; and what it cannot."""
+    from cli.tools import ScorerTool
+
+    reporter.stage_started("step_scores", 1, 0)
+
+    def tick(done: int, total: int) -> None:
+        reporter.part_progress("step_scores", done / total if total else 1.0)
+
+    context = Context(None, {"scorer": ScorerTool(folder).open({})}, tick=tick)
+    outcome = step_scores(annotated.solutions, annotated.steps, context)
+    reporter.part_done("step_scores")
+    return outcome.rows.select("solution_id", "step_index", "reward"), outcome.rejects
+
+
+def _renderer(folder: Path, how: Measured) -> Callable[[str], str]:
+    """A problem's text to a prompt, by the template and the PRM's own tokenizer."""
+    from fullstep_train.models import load_tokenizer
+
+    template, tokenizer = load_template(how.template), load_tokenizer(folder)
+    chat = how.chat or template.chat
+    first = tokenizer("a")["input_ids"][0]
+    start = tokenizer.bos_token if tokenizer.bos_token_id is not None and first == tokenizer.bos_token_id else ""
+
+    def render(problem: str) -> str:
+        user = template.fill(problem)
+        if chat == "never" or not tokenizer.chat_template:
+            return start + plain_prompt(template.system, user)
+        messages = [{"role": "system", "content": template.system}] if template.system else []
+        messages.append({"role": "user", "content": user})
+        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+
+    return render
