@@ -27,7 +27,7 @@ from fullstep_data.query import connect
 from fullstep_data.report.browse import Book, browse
 from fullstep_data.report.compare import Changes, compare
 from fullstep_data.report.queries import facts, score_of
-from fullstep_data.report.words import FLOW, figures, lead, notes, settings
+from fullstep_data.report.words import figures, lead, notes, settings
 from fullstep_data.store import Store, Version
 from fullstep_data.store.disk import possible, replace
 from fullstep_data.store.history import history
@@ -155,7 +155,7 @@ def _overview(version: Version, found: Mapping[str, pl.DataFrame]) -> dict[str, 
         "tables": [
             {"name": name, "rows": table.rows, "dropped": sum(record[name].rejected.values())}
             for name, table in version.tables.items()
-            if name in FLOW
+            if name != "rejects"
         ],
         "rejects": found["rejects"].to_dicts(),
         "predictions": found["predictions"].to_dicts(),

@@ -88,7 +88,7 @@ REJECTS = (
 
 # `before` comes before `after`.
 PREDICTIONS = """
-SELECT model, decoding, count(*) AS problems, count(*) FILTER (correct) AS right_ones
+SELECT model, decoding, count(*) AS answers, count(*) FILTER (correct) AS right_ones
 FROM predictions GROUP BY ALL ORDER BY model DESC, decoding
 """
 
@@ -98,7 +98,7 @@ def facts(connection: duckdb.DuckDBPyConnection, score: str) -> dict[str, pl.Dat
 
     rewards, scores: low, high, series, count, share (of the series). positions: series, position, steps, mean, p10, p90.
     right_share: bin, problems. diversity: answers, problems. margins: low, high, pairs. pairs_per_problem: pairs, problems.
-    rejects: stage, table, reason, records. predictions: model, decoding, problems, right_ones. totals, auc: one row.
+    rejects: stage, table, reason, records. predictions: model, decoding, answers, right_ones. totals, auc: one row.
     """
     prepare(connection, score)
     return {

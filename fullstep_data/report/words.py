@@ -10,8 +10,6 @@ from typing import Any
 
 import polars as pl
 
-FLOW = ("problems", "samples", "solutions", "steps", "step_labels", "step_scores", "pairs", "predictions")
-
 LACKING = {
     "problems": "there is nothing to leaf through",
     "solutions": "no solutions, answers or verdicts to show",
