@@ -100,7 +100,11 @@ def _require_trained_on(data: Address, record: ModelRecord, version: Version) ->
     """Every part that the training read must be in the published version."""
     remote = find(data)
     published = {part.key for table in remote.manifest.tables.values() for part in table.parts}
-    foreign = sorted(set(record.parents) - published)
+    # What the run itself made of the data (reference log-probs) counts as what that was made from.
+    own = version.manifest.tables.values() if version.manifest.upstream else ()
+    parents = {part.key: part.parents for table in own for part in table.parts}
+    read = {root for key in record.parents for root in parents.get(key, (key,))}
+    foreign = sorted(read - published)
     if foreign:
         raise InputError(
             what=f"the model was not trained on {data}: parts that it read are not in it",
