@@ -2,8 +2,8 @@
 
     @app.command("show", cls=Command, examples=("fs-data show out/tiny", "fs-data show out/tiny pairs"))
 
-Exit codes: 0 done, 1 `check` found something, 2 a user's mistake, 130 interrupted (Ctrl-C or SIGTERM). A fault of fullstep keeps
-its traceback.
+Exit codes: 0 done, 1 `check` or `audit` found something, 2 a user's mistake, 130 interrupted (Ctrl-C or SIGTERM). A fault of
+fullstep keeps its traceback.
 """
 
 import contextlib

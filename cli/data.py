@@ -369,6 +369,27 @@ def pull(address: str, out: str) -> None:
 
 
 @main.command(
+    "audit",
+    cls=Command,
+    examples=("fs-data audit out/tiny", "fs-data audit out/tiny --against out/tiny --json"),
+)
+@click.argument("dataset", metavar=DATASET)
+@click.option("--against", metavar="SET", multiple=True, help="gsm8k, gsm8k=FILE, FILE or a dataset; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
+def audit(dataset: str, against: tuple[str, ...], as_json: bool) -> int:
+    """Look for problems of evaluation sets among the training problems.
+
+    Finds the same text, the same words, 13 words in a row in common, and near duplicates (MinHash). Also problems that
+    stand in both splits or twice in one, the sources, and their licence where it is known. A SET is named as in
+    `fs-train eval --sets`; of a dataset its held-out problems are taken. Exit code 1: training and test problems
+    overlap. Needs the extra `audit`.
+    """
+    from cli.audit import show_audit
+
+    return show_audit(dataset, against, as_json)
+
+
+@main.command(
     "recipe",
     cls=Command,
     examples=("fs-data recipe", "fs-data recipe --show tiny > my.toml"),

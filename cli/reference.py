@@ -16,7 +16,8 @@ HEAD = """# Commands
 
 Made by `python -m cli.reference > docs/cli.md`; a test compares. Each section is what `--help` prints.
 
-Exit codes: 0 done; 1 `fs-data check` found something; 2 a mistake that the message explains; 130 interrupted (Ctrl-C or SIGTERM).
+Exit codes: 0 done; 1 `fs-data check` or `audit` found something; 2 a mistake that the message explains; 130 interrupted (Ctrl-C
+or SIGTERM).
 Progress and errors go to standard error, results to standard output.
 """
 
