@@ -26,6 +26,15 @@ FROM step_scores JOIN step_labels USING (solution_id, step_index)
 WHERE label IS NOT NULL GROUP BY ALL ORDER BY ALL
 """
 
+LABELS = r"""
+SELECT labeller, source, CAST(regexp_extract(labeller, 'n=(\d+)', 1) AS INTEGER) * count(*) AS all_rollouts,
+       count(*) FILTER (label) AS labelled_right, count(*) FILTER (NOT label) AS labelled_wrong,
+       (SELECT count(*) FROM rollouts) AS rollouts, (SELECT coalesce(sum(tokens), 0) FROM rollouts) AS tokens
+FROM step_labels GROUP BY labeller, source
+"""
+
+OPEN = "SELECT reason, count(*) AS steps FROM step_labels WHERE label IS NULL GROUP BY reason ORDER BY steps DESC, reason"
+
 PAIRS = """
 SELECT count(*) AS pairs, count(DISTINCT problem_id) AS problems, avg(margin) AS margin,
        count(*) FILTER (margin > 0) AS in_order FROM pairs
@@ -46,6 +55,9 @@ SELECT text, reward FROM steps LEFT JOIN step_scores USING (solution_id, step_in
 WHERE solution_id = '{solution_id}' ORDER BY step_index
 """
 
+OUTCOMES = "the labels are outcomes: every step carries whether the final answer is right"
+CHANCES = "label 1: a rollout of the step reached the right answer; no proof that the step is correct"
+
 METRICS = {
     "auc": "AUC",
     "accuracy": "accuracy at 0.5",
@@ -61,6 +73,8 @@ def build_summary(ask: Ask, tables: Sequence[str], metrics: Mapping[str, Any], r
     command line, `--set` included. folder: as typed.
     """
     blocks: list[RenderableType] = [section("Tables", tables_and_rejects(ask, tables))]
+    if "rollouts" in tables:
+        blocks.append(section("Monte-Carlo labels", *monte_carlo(ask)))
     if {"step_scores", "step_labels"} <= set(tables):
         blocks.append(section("Rewards of steps, by label", *reward_histogram(ask)))
     if metrics:
@@ -100,7 +114,22 @@ def reward_histogram(ask: Ask) -> list[RenderableType]:
             steps = int(counts.filter((pl.col("bin") == index) & (pl.col("label") == label))["steps"].sum())
             cells += [bar(steps / totals[label] if totals[label] else 0.0), f"{steps:,}" if steps else ""]
         view.add_row(f"{index / 10:.1f}-{(index + 1) / 10:.1f}", *cells)
-    return [view, Text("the labels are outcomes: every step carries whether the final answer is right", style="dim")]
+    sources = set(ask("SELECT DISTINCT source FROM step_labels")["source"])
+    return [view, Text(OUTCOMES if sources <= {"outcome"} else CHANCES, style="dim")]
+
+
+def monte_carlo(ask: Ask) -> list[Text]:
+    """How the labels came out, what they cost, and what was saved."""
+    lines: list[str] = []
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in ask(OPEN).iter_rows())
+    for row in ask(LABELS).iter_rows(named=True):
+        steps = f"{row['labelled_right']:,} steps labelled right, {row['labelled_wrong']:,} wrong"
+        lines.append(f"{row['labeller']}: {steps}" + (f"; open: {reasons}" if reasons else ""))
+        share = f"{row['rollouts'] / row['all_rollouts']:.0%} of all N at every step" if row["all_rollouts"] else "none needed"
+        lines.append(f"{counted(row['rollouts'], 'rollout')} ({row['tokens']:,} tokens) drawn: {share}")
+        if " full" not in row["labeller"]:
+            lines.append('hard labels only: soft values need all N (step_labels.policy = "full")')
+    return [Text(line) for line in lines]
 
 
 def prm_metrics(metrics: Mapping[str, Any]) -> list[RenderableType]:

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from cli.recipe_keys import all_keys, keys_at, user_path
-from fullstep_data.config import DataRecipe
+from fullstep_data.config import DataRecipe, MonteCarloLabels
 from fullstep_data.pipeline import Learnt
 from fullstep_train.config import PolicyTraining, PRMConfig, PRMTraining, StepDPO
 from schemas.errors import InputError
@@ -30,6 +30,17 @@ class Recipe(DataRecipe):
 
     prm: PRMConfig = PRMTraining()
     policy: PolicyTraining = PolicyTraining()
+
+    @model_validator(mode="after")
+    def _soft_targets_need_all_rollouts(self) -> "Recipe":
+        labels = self.step_labels
+        soft = isinstance(self.prm, PRMTraining) and self.prm.target == "value"
+        if soft and isinstance(labels, MonteCarloLabels) and labels.policy != "full":
+            raise ValueError(
+                f'prm.target = "value" needs all rollouts of a step, and step_labels.policy = "{labels.policy}" stops early: '
+                'set it to "full" (which saves only what pooling and the solution itself give), or learn "label"'
+            )
+        return self
 
 
 def learnt(recipe: Recipe) -> Learnt:

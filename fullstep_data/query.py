@@ -3,8 +3,9 @@
     sql(open_version("dataset@v1"), "SELECT label, avg(reward) FROM rewards GROUP BY label")     # a polars frame
     with connect(version) as connection: ask(connection, version, "FROM preferences")            # for many questions
 
-Views: one per table of the contract, and the ready joins `rewards` (scored steps with label and verdict), `steps_wide` (every
-step with all that is known of it) and `preferences` (pairs as text, with the rewards of their steps).
+Views: one per table of the contract, the ready joins `rewards` (scored steps with label and verdict), `steps_wide` (every step
+with all that is known of it) and `preferences` (pairs as text, with the rewards of their steps), and what to look at before
+labels are learnt (`store/label_health.py`).
 
 Two walls. `sql` lets only SELECT-like statements pass, and looks inside them: DuckDB 2 takes COPY and INSERT in a WITH clause.
 And the connection has no file system but `Parts` below, which knows the version's files by name and opens nothing for writing;

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
+from fullstep_data.store.label_health import LABEL_HEALTH
 from fullstep_data.store.version import Version
 from schemas import TABLES, Table
 
@@ -73,8 +74,10 @@ def statements(version: Version, locate: Callable[[Path], str]) -> list[str]:
 
 
 def join_statements() -> list[str]:
-    """CREATE VIEW statements of the ready joins. They bind only to tables of today's contract: see `Version.outdated`."""
-    return [_create(name, body) for name, body in JOINS.items()]
+    """CREATE VIEW statements of the ready joins and of label health (`store.label_health`). They bind only to tables of today's
+    contract: see `Version.outdated`.
+    """
+    return [_create(name, body) for name, body in {**JOINS, **LABEL_HEALTH}.items()]
 
 
 def views_file(version: Version, absolute: bool = False) -> bytes:

@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 from rich.console import Group
 
-from cli.build_summary import Ask, best_and_worst, build_summary, pairs, reward_histogram, tables_and_rejects
+from cli.build_summary import Ask, best_and_worst, build_summary, monte_carlo, pairs, reward_histogram, tables_and_rejects
 from schemas import TABLES
 from tests.cli.test_render import shown
 
@@ -132,3 +132,24 @@ def test_no_pairs_at_all_is_said(frames):
 def test_pairs_lead_to_the_training(frames):
     text = shown(Group(*build_summary(ask_frames(frames), list(frames), {}, "tiny", "out/tiny")))
     assert "fs-train run tiny --data out/tiny --out out/tiny-run" in text
+
+
+def test_monte_carlo_labels_say_what_they_cost_and_what_stayed_open(frames: dict[str, pl.DataFrame]) -> None:
+    # Five steps, N = 4: all N at every step would be 20 rollouts; 5 were drawn, 25 %. One label is open.
+    labels = frames["step_labels"].with_columns(
+        labeller=pl.lit("monte-carlo n=4 early-stop"),
+        source=pl.lit("monte-carlo"),
+        label=pl.when(pl.col("solution_id") != "fair").then(pl.col("label")),
+        reason=pl.when(pl.col("solution_id") == "fair").then(pl.lit("budget spent")),
+    )
+    rollout = {"problem_id": "p1", "solution_id": "bad", "step_index": 0, "seed": 1, "text": "x", "finish_reason": "eos"}
+    graded = {"tokens": 7, "answer_source": "none", "correct": False, "grade_path": "no-answer", "grader": "g", "sampler": "s"}
+    rows = TABLES["rollouts"].frame([{"prefix_key": "bad", "rollout_index": k, **rollout, **graded} for k in range(5)])
+    ask = ask_frames({**frames, "step_labels": labels, "rollouts": rows})
+    text = shown(Group(*monte_carlo(ask)))
+    assert "monte-carlo n=4 early-stop: 2 steps labelled right, 2 wrong; open: budget spent 1" in text
+    assert "5 rollouts (35 tokens) drawn: 25% of all N at every step" in text
+    assert "soft values need all N" in text
+    assert "no proof" in shown(Group(*reward_histogram(ask)))
+    full = labels.with_columns(labeller=pl.lit("monte-carlo n=4 full"))
+    assert "soft values" not in shown(Group(*monte_carlo(ask_frames({**frames, "step_labels": full, "rollouts": rows}))))

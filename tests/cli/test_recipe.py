@@ -107,6 +107,15 @@ def test_a_wrong_key_or_value_is_named_by_its_path(override: str, fragments: tup
         assert fragment in message
 
 
+def test_soft_targets_are_refused_where_rollouts_are_stopped_early():
+    labels = "step_labels={kind='monte-carlo', n=4}"
+    message = refusal("tiny", labels, "prm.target=value")
+    assert 'prm.target = "value" needs all rollouts of a step' in message
+    assert 'step_labels.policy = "early-stop" stops early' in message
+    for fitting in (("step_labels={kind='monte-carlo', policy='full'}", "prm.target=value"), (labels,), ("prm.target=value",)):
+        load("tiny", fitting)
+
+
 def test_a_place_beyond_a_list_is_named():
     source = 'problems.source={kind="reasoning-gym", tasks=[{name="chain_sum", size=3}]}'
     assert "is a list of 1" in refusal("tiny", source, "problems.source.tasks.1.size=9")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from fullstep_data.config import DataRecipe
+from fullstep_data.config import DataRecipe, MonteCarloLabels, OutcomeLabels
 
 SMALL: dict[str, Any] = {
     "name": "small",
@@ -56,3 +56,29 @@ def test_a_recipe_that_was_read_does_not_change() -> None:
 def test_a_broken_pattern_is_refused_before_anything_is_sampled() -> None:
     with pytest.raises(ValidationError, match="pattern is not a regular expression"):
         recipe(steps={"splitter": "regex", "pattern": "("})
+
+
+def test_rollouts_need_an_engine_and_chance() -> None:
+    labels = {"kind": "monte-carlo", "n": 4}
+    given = {"engine": {"kind": "given", "path": "s.jsonl"}}
+    with pytest.raises(ValidationError, match=r"step_labels\.engine is missing: solutions from a file"):
+        recipe(samples=given, step_labels=labels)
+    named = recipe(samples=given, step_labels=labels | {"engine": {"kind": "hf"}})
+    assert isinstance(named.step_labels, MonteCarloLabels)
+    with pytest.raises(ValidationError, match="temperature = 0 makes all rollouts of a prefix alike"):
+        recipe(samples=SMALL["samples"] | {"temperature": 0}, step_labels=labels)
+    assert recipe(samples=SMALL["samples"] | {"temperature": 0}).step_labels == OutcomeLabels()
+
+
+@pytest.mark.parametrize("wrong", [{"n": 3}, {"policy": "lazy"}, {"budget": {"kind": "rollouts", "per_problem": 0}}])
+def test_labels_of_no_known_kind_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        recipe(step_labels={"kind": "monte-carlo"} | wrong)
+    with pytest.raises(ValidationError):
+        recipe(step_labels={"kind": "outcome"} | wrong)
+
+
+def test_the_kind_of_labels_may_be_called_source_as_it_once_was() -> None:
+    assert recipe(step_labels={"source": "outcome"}).step_labels == OutcomeLabels()
+    with pytest.raises(ValidationError):
+        recipe(step_labels={"source": "outcome", "kind": "monte-carlo"})
