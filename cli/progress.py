@@ -27,7 +27,10 @@ Clock = Callable[[], float]
 
 @dataclass
 class Pace:
-    """How far one stage is, in parts. done: finished parts, `found` of them before it began; fraction: of the part in hand."""
+    """How far one stage is, in parts. done: finished parts, `found` of them before it began; fraction: of the part in hand.
+
+    note: what the engine says of itself, as its speed.
+    """
 
     name: str
     total: int
@@ -36,6 +39,7 @@ class Pace:
     done: int = field(init=False)
     moved_at: float = field(init=False)
     fraction: float = 0.0
+    note: str = ""
 
     def __post_init__(self) -> None:
         self.done = self.found
@@ -79,8 +83,9 @@ class ProgressReporter:
         self._pace = Pace(name, parts_total, parts_done, self._clock())
         self._view.begin(self._pace)
 
-    def part_progress(self, name: str, fraction: float) -> None:
+    def part_progress(self, name: str, fraction: float, note: str = "") -> None:
         if self._pace is not None:
+            self._pace.note = note or self._pace.note
             self._pace.move(self._clock(), self._pace.done, fraction)
             self._view.moved(self._pace)
 
@@ -112,11 +117,11 @@ class Bars:
     def begin(self, pace: Pace) -> None:
         self._clear()
         parts = f"{pace.done}/{pace.total}"
-        self._task = self._bars.add_task(pace.name, total=pace.total, completed=pace.done, parts=parts, pace=pace)
+        self._task = self._bars.add_task(pace.name, total=pace.total, completed=pace.done, parts=parts, pace=pace, note="")
 
     def moved(self, pace: Pace) -> None:
         if self._task is not None:
-            self._bars.update(self._task, completed=pace.position, parts=f"{pace.done}/{pace.total}")
+            self._bars.update(self._task, completed=pace.position, parts=f"{pace.done}/{pace.total}", note=pace.note)
 
     def line(self, text: str) -> None:
         self._clear()
@@ -148,7 +153,8 @@ class Lines:
         share = pace.position / pace.total if pace.total else 1.0
         eta = pace.eta(now)
         left = "" if eta is None else f", eta {duration(eta)}"
-        self._write(f"{pace.name}: {share:.0%}, part {pace.done}/{pace.total}, {duration(now - pace.started)}{left}\n")
+        note = f", {pace.note}" if pace.note else ""
+        self._write(f"{pace.name}: {share:.0%}, part {pace.done}/{pace.total}, {duration(now - pace.started)}{left}{note}\n")
 
     def line(self, text: str) -> None:
         self._write(f"{text}\n")
@@ -167,6 +173,7 @@ def progress() -> Iterator[ProgressReporter]:
         TextColumn("{task.percentage:>4.0f}%  part {task.fields[parts]}"),
         TimeElapsedColumn(),
         Eta(),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=console, transient=True) as bars:
         yield ProgressReporter(Bars(bars))

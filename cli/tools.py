@@ -17,8 +17,22 @@ from transformers.utils import logging as hf_logging
 
 from cli.progress import ProgressReporter
 from cli.recipe import Recipe, learnt
-from fullstep_data.config import Engine, GivenSolutions, HFEngine, MonteCarloLabels, ScriptedEngine, SolutionsConfig
+from fullstep_data.config import (
+    Engine,
+    GivenSolutions,
+    HFEngine,
+    MonteCarloLabels,
+    ScriptedEngine,
+    ServerEngine,
+    SolutionsConfig,
+    TransformersScoring,
+    VLLMEngine,
+    VLLMScoring,
+)
 from fullstep_data.engines.scripted import ScriptedTool
+from fullstep_data.engines.server import ServerTool
+from fullstep_data.engines.vllm import VLLMTool
+from fullstep_data.engines.vllm_scorer import VLLMScorer
 from fullstep_data.evaluation import EvalRecipe
 from fullstep_data.grading import GraderTool
 from fullstep_data.pipeline import reference_of, stages_of
@@ -33,8 +47,9 @@ from fullstep_train.policy import train_policy
 from fullstep_train.preferences import preferences_of
 from fullstep_train.prm import train_prm
 from fullstep_train.reference import load_reference, reference_identity
-from fullstep_train.scorer import Scorer, load_scorer, require_same_tokenizer, scorer_identity
+from fullstep_train.scorer import Scorer, load_scorer, require_same_tokenizer, scorer_identity, step_reader
 from schemas import InputError
+from schemas.ids import content_id
 
 hf_logging.disable_progress_bar()  # the terminal is cli.progress's
 hf_logging.set_verbosity_error()
@@ -97,6 +112,11 @@ def sampler(engine: Engine, model: str, reporter: ProgressReporter) -> Tool:
             return GivenTool(engine)
         case HFEngine():
             return generator(engine, find_model(engine.model or model, reporter))
+        case VLLMEngine():
+            return VLLMTool(engine, find_model(engine.model or model, reporter))
+        case ServerEngine():
+            tokenizer = None if engine.prompts == "text" else find_model(engine.tokenizer or model, reporter)
+            return ServerTool(engine, engine.model or model, tokenizer)
 
 
 def build_stages(recipe: Recipe) -> tuple[Stage, ...]:
@@ -116,10 +136,10 @@ def build_tools(recipe: Recipe, reporter: ProgressReporter, launch: Launch | Non
         other = recipe.step_labels.engine
         tools["rollout_generator"] = tools["generator"] if other is None else sampler(other, recipe.model, reporter)
     if isinstance(recipe.prm, PRMGiven):
-        tools["scorer"] = ScorerTool(Path(find_model(recipe.prm.path, reporter)))
+        tools["scorer"] = scorer(recipe.step_scores.engine, Path(find_model(recipe.prm.path, reporter)))
     else:
         tools["prm_trainer"] = Trainer(find_model(recipe.prm.base or recipe.model, reporter), _train_prm, launch)
-        tools["scorer"] = ScorerTool(None)
+        tools["scorer"] = scorer(recipe.step_scores.engine, None)
     if recipe.reference_logprobs.in_dataset:
         tools["reference"] = ReferenceTool(find_model(recipe.policy.base or recipe.model, reporter), recipe.policy)
     return tools
@@ -191,6 +211,26 @@ class ScorerTool:
 
     def open(self, models: Folders) -> Scorer:
         return load_scorer(self.folder or models["prm"])
+
+
+@dataclass(frozen=True)
+class VLLMScorerTool:
+    """`scorer` in vLLM. Its rewards differ from those of transformers in the last digits, so it has an identity of its own."""
+
+    engine: VLLMScoring
+    folder: Path | None
+
+    def identity(self, models: Folders) -> str:
+        return content_id("vllm", self.engine.dtype, scorer_identity(self.folder or models["prm"]))
+
+    def open(self, models: Folders) -> VLLMScorer:
+        folder = self.folder or models["prm"]
+        return VLLMScorer(self.identity(models), folder, self.engine, step_reader(folder))
+
+
+def scorer(engine: TransformersScoring | VLLMScoring, folder: Path | None) -> Tool:
+    """`scorer`: the PRM in `folder` (None: the one that stage `prm` makes), in what the recipe says it runs in."""
+    return ScorerTool(folder) if isinstance(engine, TransformersScoring) else VLLMScorerTool(engine, folder)
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ def _round(searches: Sequence[Search], rule: Beam, template: Template, config: B
     results = context.tools["generator"].generate(requests)
     for (search, one), request, result in zip(places, requests, results, strict=True):
         if isinstance(result, Completion):
-            search.sampled += len(result.token_ids)
+            search.sampled += _tokens(result)
             grown[id(search)].append(_grown(one, request, result, template, config))
         elif not one.text:
             search.failure = result
@@ -167,11 +167,21 @@ def _request(search: Search, one: Partial, config: BeamConfig) -> Request:
     )
 
 
+def _tokens(result: Completion) -> int:
+    if result.tokens is None:
+        raise InputError(
+            "Beam Search counts tokens, and the server does not say which it sampled",
+            where="--engine",
+            next_step="take a server that returns token ids (vLLM, SGLang), or another decoding rule",
+        )
+    return result.tokens
+
+
 def _grown(one: Partial, request: Request, result: Completion, template: Template, config: BeamConfig) -> Partial:
     """The text with its next step. The strings that end a solution are looked for here: an engine does not say at which stop
     string it stopped.
     """
-    tokens = one.tokens + len(result.token_ids)
+    tokens = one.tokens + _tokens(result)
     stop = min((at for end in template.stop if (at := result.text.find(end)) >= 0), default=None)
     if stop is not None:
         return Partial(one.text + result.text[:stop], tokens, request.seed, "stop")

@@ -7,16 +7,24 @@ training half.
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from fullstep_data.engine_config import (  # noqa: F401 - every section of a recipe may be taken from here
+    Config,
+    Engine,
+    GivenSolutions,
+    HFEngine,
+    ScoringEngine,
+    ScriptedEngine,
+    ServerEngine,
+    TransformersScoring,
+    VLLMEngine,
+    VLLMScoring,
+    VLLMSettings,
+)
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Preset = Literal["gsm8k", "math", "svamp", "aqua", "metamath"]
-
-
-class Config(BaseModel):
-    """Base of every section: frozen; an unknown key, NaN and infinity are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Columns(Config):
@@ -61,7 +69,7 @@ class Task(Config):
 
     name: str
     size: int = Field(ge=1)
-    options: dict[str, int | float | str | bool | list[int] | list[str]] = {}
+    options: dict[str, int | float | str | bool | list[int] | list[str]] = Field(default_factory=dict)
 
 
 class ReasoningGymSource(Config):
@@ -90,40 +98,10 @@ class PromptConfig(Config):
     chat: Literal["auto", "always", "never"] | None = Field(default=None, description="default: what the template says")
 
 
-class HFEngine(Config):
-    """transformers in this process. model None: the recipe's `model`."""
-
-    kind: Literal["hf"] = "hf"
-    model: str | None = None
-    batch_size: int = Field(default=32, ge=1)
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-
-
-class ScriptedEngine(Config):
-    """No model: works sums out step by step and errs with a given probability per step. For tests and examples."""
-
-    kind: Literal["scripted"] = "scripted"
-    error_rate: float = Field(default=0.2, ge=0, le=1)
-
-
-class GivenSolutions(Config):
-    """Solutions that were sampled elsewhere: one row per solution, several rows per question. All of them are taken: the other
-    keys of `samples` but the prompt have no effect (unless Monte-Carlo labels continue them).
-    """
-
-    kind: Literal["given"] = "given"
-    path: str
-    question: str | tuple[str, ...] = "question"
-    solution: str = "solution"
-
-
 class ProblemsToSolve(ProblemsConfig):
     """What the stage `problems` needs of a recipe. solutions: a file of solutions, whose rows of other questions are rejects."""
 
     solutions: GivenSolutions | None = None
-
-
-Engine = Annotated[HFEngine | ScriptedEngine | GivenSolutions, Field(discriminator="kind")]
 
 
 class SamplesConfig(Config):
@@ -214,6 +192,12 @@ class RolloutsConfig(Config):
     temperature: float = 1.0
     top_p: float = 1.0
     max_tokens: int = 1024
+
+
+class StepScoresConfig(Config):
+    """Stage `step_scores`: what the PRM runs in."""
+
+    engine: ScoringEngine = TransformersScoring()
 
 
 class PairsConfig(Config):
@@ -334,6 +318,7 @@ class DataRecipe(Config):
     solutions: SolutionsConfig = SolutionsConfig()
     steps: StepsConfig = StepsConfig()
     step_labels: StepLabels = OutcomeLabels()
+    step_scores: StepScoresConfig = StepScoresConfig()
     pairs: PairsConfig = PairsConfig()
     step_pairs: StepPairsConfig = StepPairsConfig()
     reference_logprobs: ReferenceLogprobsConfig = ReferenceLogprobsConfig()

@@ -74,10 +74,10 @@ def predictions(problems: pl.DataFrame, context: Context) -> Outcome:
             "seed": GREEDY_SEED,
             "text": result.text,
             "finish_reason": result.finish_reason,
-            "tokens": len(result.token_ids),
+            "tokens": result.tokens,
             "sampler": sampler,
             "n_samples": 1,
-            "sampled_tokens": len(result.token_ids),
+            "sampled_tokens": result.tokens,
             "lowest_reward": lowest,
             **verdict,
         }

@@ -158,7 +158,7 @@ class _Work:
             if isinstance(result, Failure):
                 self.failed.append((f"{ask.prefix}/{index}", result.reason, result.detail or None))
         if isinstance(self.config.labels.budget, TokenBudget):
-            return told, sum(len(result.token_ids) for _, _, result in done)
+            return told, sum(result.tokens or 0 for _, _, result in done)
         return told, len(places)
 
     def _completions(self, requests: Sequence[Request], tick: Tick) -> list[Completion | Failure]:
@@ -205,7 +205,7 @@ class _Work:
             "text": self._whole(ask, completion)[source.stops[ask.step] :],
             "finish_reason": completion.finish_reason,
             "prefix_tokens": len(prefix.ids) if prefix.ids else None,
-            "tokens": len(completion.token_ids),
+            "tokens": completion.tokens,
             "sampler": sampler_identity(self.generator, config.temperature, config.top_p, config.max_tokens, self.template.stop),
             **verdict,
         }
@@ -224,9 +224,9 @@ def _of_part(settled: float, work: _Work) -> Tick:
     half of those left, and the bar never goes back.
     """
 
-    def of_part(done: int, total: int) -> None:
+    def of_part(done: int, total: int, note: str = "") -> None:
         reached = settled + (1 - settled) / 2 * done / max(total, 1)
         work.shown = max(work.shown, round(1000 * reached))
-        work.context.tick(work.shown, 1000)
+        work.context.tick(work.shown, 1000, note)
 
     return of_part

@@ -48,8 +48,8 @@ class Reporter(Protocol):
         """A stage begins; parts_done of its parts were there already."""
         ...
 
-    def part_progress(self, name: str, fraction: float) -> None:
-        """This much of the part in hand is done, 0 to 1."""
+    def part_progress(self, name: str, fraction: float, note: str = "") -> None:
+        """This much of the part in hand is done, 0 to 1; note: what the engine says of itself."""
         ...
 
     def part_done(self, name: str) -> None:
@@ -67,7 +67,7 @@ class QuietReporter:
     """Tells nobody."""
 
     def stage_started(self, name: str, parts_total: int, parts_done: int) -> None: ...
-    def part_progress(self, name: str, fraction: float) -> None: ...
+    def part_progress(self, name: str, fraction: float, note: str = "") -> None: ...
     def part_done(self, name: str) -> None: ...
     def stage_done(self, name: str, rows: int | None, rejected: dict[str, int], seconds: float, reused: int) -> None: ...
 
@@ -267,8 +267,8 @@ class _Run:
             if name not in self.opened:
                 self.opened[name] = self.tools[name].open(self.folders)
 
-        def tick(done: int, total: int) -> None:
-            self.reporter.part_progress(stage.name, done / total if total else 1.0)
+        def tick(done: int, total: int, note: str = "") -> None:
+            self.reporter.part_progress(stage.name, done / total if total else 1.0, note)
 
         return Context(config, {name: self.opened[name] for name in stage.tools}, slice_args, tick)
 

@@ -102,10 +102,10 @@ def _row(problem_id: str, index: int, request: Request, completion: Completion, 
         "seed": request.seed,
         "prompt": request.prompt,
         "text": completion.text,
-        "token_ids": list(completion.token_ids),
+        "token_ids": completion.token_ids,
         "finish_reason": completion.finish_reason,
         "prompt_tokens": completion.prompt_tokens,
-        "tokens": len(completion.token_ids),
+        "tokens": completion.tokens,
         "sampler": sampler,
     }
 

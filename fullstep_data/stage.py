@@ -48,12 +48,12 @@ class Tool(Protocol):
 
 
 class Tick(Protocol):
-    """Called by long work with how much of the part in hand is done: `tick(done, total)`."""
+    """Called by long work with how much of the part in hand is done: `tick(done, total)`. note: what else to show."""
 
-    def __call__(self, done: int, total: int) -> None: ...
+    def __call__(self, done: int, total: int, note: str = "") -> None: ...
 
 
-def no_tick(done: int, total: int) -> None:
+def no_tick(done: int, total: int, note: str = "") -> None:
     """The tick of work that nobody watches."""
 
 

@@ -7,12 +7,13 @@ Ids and layout are those of training (`tokens`, `forward`), so a step is read at
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from transformers import AutoConfig
 
 from fullstep_train import models
 from fullstep_train.config import PRMTraining
@@ -105,6 +106,22 @@ def load_scorer(folder: Path) -> Scorer:
     model.to(models.device())
     longest = min(limits.max_length, models.context_length(model.config) or limits.max_length)
     return Scorer(identity, model, models.load_tokenizer(folder), probe(model, limits.max_group_tokens, dtype), longest)
+
+
+def step_reader(folder: Path) -> Callable[[Request], tuple[tuple[int, ...], list[int]] | str]:
+    """How the PRM of a folder reads a solution, for engines that run it in their own way.
+
+    The function gives the token ids [L] and the index of the last token of each step [K], or why the solution cannot be scored.
+    """
+    tokenizer = models.load_tokenizer(folder)
+    longest = _limits(folder).max_length
+    longest = min(longest, models.context_length(AutoConfig.from_pretrained(folder)) or longest)
+
+    def read(item: Request) -> tuple[tuple[int, ...], list[int]] | str:
+        made = tokenise(tokenizer, item.prompt, item.text, item.stops, finished=item.finished, max_length=longest)
+        return made if isinstance(made, str) else (made.ids, (made.last_token_of_step() + made.prompt_tokens).tolist())
+
+    return read
 
 
 def _limits(folder: Path) -> PRMTraining:

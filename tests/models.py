@@ -51,16 +51,18 @@ def tiny_model(
     chat_template: str | None = None,
     seed: int = 0,
     context: int = 512,
+    hidden: int = 32,
 ) -> Path:
     """Writes the tokenizer and a random float32 Llama (2 layers, weights fixed by `seed`) into `folder`; returns `folder`.
 
     The weights are drawn wide (standard deviation 0.2), so that next-token distributions are far from uniform.
+    hidden: width; its four heads must have 32 or more each to run in vLLM on a CPU.
     """
     tokenizer = tiny_tokenizer(vocab_extra, chat_template)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,

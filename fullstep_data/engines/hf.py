@@ -11,8 +11,7 @@ Axes of tensors: B rows of a batch, U distinct prompts of it, T tokens, V vocabu
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
@@ -20,19 +19,18 @@ from typing import Any
 
 import numpy
 import torch
-from jinja2 import TemplateError
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, GenerationConfig
 from transformers.cache_utils import DynamicLayer
 from transformers.generation.logits_process import LogitsProcessor, LogitsProcessorList
 from transformers.generation.stopping_criteria import StoppingCriteria, StoppingCriteriaList
-from transformers.utils import logging as transformers_logging
 
 from fullstep_data.config import HFEngine
-from fullstep_data.engines.continuation import cut, decoded
+from fullstep_data.engines.continuation import cut
 from fullstep_data.engines.model_files import ModelPlace, find_model, model_identity
 from fullstep_data.engines.protocol import Completion, Failure, FinishReason, Request
-from fullstep_data.prompts import Chat, plain_prompt
+from fullstep_data.engines.tokenizer import ModelTokenizer, end_ids, quiet
+from fullstep_data.prompts import Chat
 from fullstep_data.stage import Tick, no_tick
 from schemas import InputError
 
@@ -66,10 +64,10 @@ class HFGenerator:
         self._batch_size = batch_size
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         default = torch.bfloat16 if self._device.type == "cuda" else torch.float32
-        with _quiet():
-            self._tokenizer, self._model = _load(find_model(model), default if dtype == "auto" else getattr(torch, dtype))
+        with quiet():
+            tokenizer, self._model = _load(find_model(model), default if dtype == "auto" else getattr(torch, dtype))
         self._model.to(self._device).eval()
-        self._end_ids = _end_ids(self._tokenizer, self._model)
+        self._tokenizer = ModelTokenizer(tokenizer, end_ids(tokenizer, self._model.generation_config.eos_token_id))
         # What a model recommends (repetition penalty, top-k …) must not bend the distribution that was asked for.
         self._model.generation_config = GenerationConfig()
         self._context: int | None = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
@@ -79,32 +77,14 @@ class HFGenerator:
 
     def render(self, system: str, user: str, chat: Chat) -> str:
         """The prompt text, special tokens included. Raises InputError where chat="always" meets a tokenizer without template."""
-        template = self._tokenizer.chat_template
-        if chat == "always" and not template:
-            raise InputError(
-                'the prompt asks for a chat template (chat = "always") and the tokenizer has none',
-                where=self._tokenizer.name_or_path,
-                next_step='set chat = "auto" or "never", or take the instruction-tuned version of the model',
-            )
-        if chat == "never" or not template:
-            return _text_start(self._tokenizer) + plain_prompt(system, user)
-        messages = [{"role": "system", "content": system}] if system else []
-        messages.append({"role": "user", "content": user})
-        try:
-            return self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        except TemplateError as error:
-            raise InputError(
-                f"the tokenizer's chat template refuses the prompt: {error}",
-                where=self._tokenizer.name_or_path,
-                next_step='leave `system` of the prompt template empty, or set chat = "never"',
-            ) from error
+        return self._tokenizer.render(system, user, chat)
 
     def generate(self, requests: Sequence[Request], tick: Tick = no_tick) -> list[Completion | Failure]:
         """One result per request, in order. Batches depend on these requests alone: the same list gives the same result.
 
         tick counts tokens: the total is what all requests may sample, a request that ends early jumps to its end.
         """
-        with _quiet():
+        with quiet():
             rows = [self._row(request) for request in requests]
             waiting = sorted((row for row in rows if isinstance(row, _Row)), key=lambda row: len(row.prompt_ids))
             total = sum(row.limit for row in waiting)
@@ -116,7 +96,7 @@ class HFGenerator:
         return [row if isinstance(row, Failure) else self._result(row) for row in rows]
 
     def _row(self, request: Request) -> "_Row | Failure":
-        prompt_ids = [*self._tokenizer(request.prompt, add_special_tokens=False)["input_ids"], *request.prefix]
+        prompt_ids = [*self._tokenizer.encode(request.prompt), *request.prefix]
         if not prompt_ids:
             return Failure("prompt without tokens")
         room = request.max_tokens if self._context is None else self._context - len(prompt_ids)
@@ -140,7 +120,7 @@ class HFGenerator:
     def _sample(self, rows: list["_Row"], report: Callable[[int], None]) -> None:
         ids, mask, cache = self._read_prompts(rows)
         draw = _Draw(rows, self._device)
-        ends = _Ends(rows, self._tokenizer, self._end_ids, shrink=cache is not None, report=report)
+        ends = _Ends(rows, self._tokenizer, shrink=cache is not None, report=report)
         while ends.live:
             ids = self._model.generate(
                 ids,
@@ -200,20 +180,12 @@ class HFGenerator:
         if row.broken:
             return Failure("model gave no probabilities", "logits were not finite")
         assert row.reason is not None
-        tokens, reason = row.tokens, row.reason
-        text, end = decoded(self._decode, row.request, tokens)
-        if end is not None:
-            text, reason = text[:end], "stop"
-            while tokens and decoded(self._decode, row.request, tokens[:-1])[0].startswith(text):
-                tokens = tokens[:-1]
-        return Completion(text, tuple(tokens), reason, len(row.prompt_ids) - len(row.request.prefix))
+        prompt_tokens = len(row.prompt_ids) - len(row.request.prefix)
+        return self._tokenizer.completion(row.request, row.tokens, row.reason, prompt_tokens)
 
     def cut(self, text: str, token_ids: Sequence[int], stops: Sequence[int]) -> list[tuple[int, int]]:
         """The fewest ids that hold `text` up to each stop (see `Generator.cut`)."""
-        return cut(self._decode, text, token_ids, stops)
-
-    def _decode(self, tokens: Sequence[int]) -> str:
-        return _decode(self._tokenizer, tokens)
+        return cut(self._tokenizer.decode, text, token_ids, stops)
 
 
 @dataclass
@@ -284,13 +256,10 @@ class _Ends(StoppingCriteria):
     shrink: also end the call when only half of its rows are live; the caller goes on with those.
     """
 
-    def __init__(
-        self, rows: list[_Row], tokenizer: Any, end_ids: frozenset[int], shrink: bool, report: Callable[[int], None]
-    ) -> None:
+    def __init__(self, rows: list[_Row], tokenizer: ModelTokenizer, shrink: bool, report: Callable[[int], None]) -> None:
         self.rows = rows
         self._all_rows = rows
         self._tokenizer = tokenizer
-        self._end_ids = end_ids
         self._shrink = shrink
         self._report = report
 
@@ -310,13 +279,13 @@ class _Ends(StoppingCriteria):
         return torch.tensor(ended, device=input_ids.device)
 
     def _take(self, row: _Row, token: int) -> None:
-        if token in self._end_ids:
+        if token in self._tokenizer.end_ids:
             row.reason = "eos"
             return
         row.tokens.append(token)
         if row.request.stop:
             width = max(len(stop.encode()) for stop in row.request.stop) + _SPARE_TOKENS
-            tail = _decode(self._tokenizer, [*row.request.prefix[-width:], *row.tokens[-width:]][-width:])
+            tail = self._tokenizer.decode([*row.request.prefix[-width:], *row.tokens[-width:]][-width:])
             if any(stop in tail for stop in row.request.stop):
                 row.reason = "stop"
                 return
@@ -362,38 +331,7 @@ def _load(place: ModelPlace, dtype: torch.dtype) -> tuple[Any, Any]:
     return tokenizer, model
 
 
-def _end_ids(tokenizer: Any, model: Any) -> frozenset[int]:
-    """Every token that ends a text for this model: chat models name several."""
-    named = model.generation_config.eos_token_id
-    listed = named if isinstance(named, list) else [named]
-    return frozenset(token for token in (*listed, tokenizer.eos_token_id) if token is not None)
-
-
-def _text_start(tokenizer: Any) -> str:
-    """The token that this tokenizer puts before a plain text: prompts carry it as text, since the engine adds none."""
-    first = tokenizer("a")["input_ids"][0]
-    return tokenizer.bos_token if tokenizer.bos_token_id is not None and first == tokenizer.bos_token_id else ""
-
-
-def _decode(tokenizer: Any, tokens: Sequence[int]) -> str:
-    return tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-
-
 def _common_prefix(prompts: Sequence[tuple[int, ...]]) -> int:
     """How many tokens all prompts begin with; each keeps at least one token of its own."""
     same = takewhile(lambda column: len(set(column)) == 1, zip(*prompts, strict=False))
     return min(sum(1 for _ in same), min(map(len, prompts)) - 1)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """transformers without progress bars and warnings: the CLI shows its own progress, and tests take a warning for an error."""
-    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if bars:
-            transformers_logging.enable_progress_bar()

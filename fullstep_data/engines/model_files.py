@@ -33,11 +33,15 @@ class ModelPlace:
         return config if self.revision is None and config.is_file() else None
 
 
-def find_model(model: str | Path) -> ModelPlace:
-    """The folder or the Hub id that `model` names. Raises InputError where there is no model to be had."""
+def find_model(model: str | Path, weights: bool = True) -> ModelPlace:
+    """The folder or the Hub id that `model` names. Raises InputError where there is no model to be had.
+
+    weights: False takes any folder, for those who want only its tokenizer.
+    """
     folder = Path(model).expanduser()
     if folder.is_dir():
-        _check_folder(folder)
+        if weights:
+            _check_folder(folder)
         return ModelPlace(str(folder))
     if not folder.exists() and _HUB_ID.fullmatch(str(model)):
         return ModelPlace(str(model), _hub_commit(str(model)))
@@ -45,9 +49,9 @@ def find_model(model: str | Path) -> ModelPlace:
     raise InputError(what, where=str(model), next_step="give a folder with config.json and weights, or a Hub id (owner/name)")
 
 
-def model_identity(model: str | Path) -> str:
-    """`schemas.model_files.model_identity` of a model that is there. Raises InputError where there is no model to be had."""
-    place = find_model(model)
+def model_identity(model: str | Path, weights: bool = True) -> str:
+    """`schemas.model_files.model_identity` of a model that is there. Raises InputError where there is none (see find_model)."""
+    place = find_model(model, weights)
     return schemas.model_files.model_identity(place.path, _hub_commit)
 
 

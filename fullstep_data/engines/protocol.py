@@ -3,11 +3,14 @@
 Every engine passes `tests/fullstep_data/engines/test_conformance.py`. An engine is an argument of a stage, chosen by `cli`.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from fullstep_data.stage import Tick, no_tick
+from schemas.ids import content_id
 
 FinishReason = Literal["eos", "stop", "length"]
 
@@ -32,12 +35,20 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """What came of a request. token_ids: sampled ids whose decoding is `text` (or begins with it: a stop string was cut)."""
+    """What came of a request. token_ids: sampled ids whose decoding is `text` (or begins with it: a stop string was cut).
+
+    token_ids, prompt_tokens: None where a server does not tell.
+    """
 
     text: str
-    token_ids: tuple[int, ...]
+    token_ids: tuple[int, ...] | None
     finish_reason: FinishReason
-    prompt_tokens: int
+    prompt_tokens: int | None
+
+    @property
+    def tokens(self) -> int | None:
+        """How many were sampled."""
+        return None if self.token_ids is None else len(self.token_ids)
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,54 @@ class Failure:
 
     reason: str
     detail: str = ""
+
+
+@dataclass
+class Usage:
+    """What an engine has read and written since it was opened, for the progress line.
+
+    cached_tokens: of the prompts' tokens, those that it did not compute again (0 where it does not tell). seconds: at work.
+    """
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    sampled_tokens: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    _began: float | None = None
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """The clock runs inside."""
+        self._began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds, self._began = self._seconds(), None
+
+    def add(self, prompt_tokens: int | None, cached_tokens: int | None, sampled_tokens: int | None) -> None:
+        self.prompt_tokens += prompt_tokens or 0
+        self.cached_tokens += cached_tokens or 0
+        self.sampled_tokens += sampled_tokens or 0
+
+    def told(self) -> str:
+        """As in "412 tokens/s, cache 87 %, 3 failed"; leaves out what is not known."""
+        seconds, parts = self._seconds(), list[str]()
+        if self.sampled_tokens and seconds:
+            parts.append(f"{self.sampled_tokens / seconds:,.0f} tokens/s")
+        if self.cached_tokens:
+            parts.append(f"cache {100 * self.cached_tokens / self.prompt_tokens:.0f} %")
+        if self.failed:
+            parts.append(f"{self.failed:,} failed")
+        return ", ".join(parts)
+
+    def _seconds(self) -> float:
+        return self.seconds + (0.0 if self._began is None else time.monotonic() - self._began)
+
+
+def small_seed(seed: int) -> int:
+    """A seed in [0, 2**31) for engines that keep only its low bits; different seeds stay different but by chance (2**-31)."""
+    return int(content_id("small seed", seed), 16) % 2**31
 
 
 class Generator(Protocol):

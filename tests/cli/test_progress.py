@@ -62,6 +62,17 @@ def test_plain_lines_come_at_most_every_five_seconds_and_tell_the_eta():
     assert all(line.endswith("\n") and line.count("\n") == 1 and line[:-1].isprintable() for line in written)
 
 
+def test_lines_carry_what_the_engine_says_of_itself():
+    reporter, written, clock = lines_reporter()
+    reporter.stage_started("samples", 2, 0)
+    clock.now += 10
+    reporter.part_progress("samples", 0.5, "412 tokens/s, cache 87 %")
+    clock.now += 10
+    reporter.part_done("samples")  # says nothing new: the last note stands
+    assert written[0] == "samples: 25%, part 0/2, 10s, eta 30s, 412 tokens/s, cache 87 %\n"
+    assert written[1].endswith(", 412 tokens/s, cache 87 %\n")
+
+
 def test_a_finished_line_names_rows_reasons_time_and_reuse():
     line = finished_line("pairs", 1200, {"no correct solution": 3, "duplicate text": 12}, 75.0, 2)
     assert line.split()[:4] == ["pairs", "1,200", "rows", "1m15s"]

@@ -1,17 +1,23 @@
 """The tools: both layers call a model by one name, and a built-in model that cannot be made is the user's to mend."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import LlamaForTokenClassification
 
 import fullstep_data.engines.model_files
 import fullstep_train.models
 from cli.progress import Lines, ProgressReporter
 from cli.recipe import load
-from cli.tools import build_stages, build_tools, find_model
+from cli.tools import ScorerTool, VLLMScorerTool, build_stages, build_tools, find_model
+from fullstep_data.config import VLLMScoring
+from fullstep_data.engines.protocol import ScoreRequest
 from fullstep_train import builtin
 from schemas import InputError
 from tests.fullstep_data.store.mounts import remount, tmpfs
+from tests.models import tiny_model, tiny_tokenizer
 
 QUIET = ProgressReporter(Lines(lambda text: None))
 
@@ -29,6 +35,58 @@ def test_a_given_prm_takes_the_place_of_the_stage_that_trains_one(tmp_path: Path
     assert "prm" in [stage.name for stage in build_stages(load("tiny"))]
     given = load("tiny", [f'prm={{kind="given", path="{tmp_path}"}}'])
     assert "prm" not in [stage.name for stage in build_stages(given)]
+
+
+def test_the_server_has_the_tokenizer_of_the_recipe_s_model_unless_text_is_sent() -> None:
+    engine = 'samples.engine={kind="server", url="http://localhost:9/v1"}'
+    identity = build_tools(load("tiny", [engine]), QUIET)["generator"].identity({})
+    assert identity == f"server:tiny-random:{fullstep_train.models.identity(find_model('tiny-random', QUIET))}"
+    named = build_tools(load("tiny", [engine, "samples.engine.model=qwen"]), QUIET)["generator"].identity({})
+    assert named == identity.replace("tiny-random", "qwen")
+    text = build_tools(load("tiny", [engine, "samples.engine.prompts=text"]), QUIET)["generator"]
+    assert text.identity({}) == "server:tiny-random:text"
+
+
+def test_vllm_takes_the_place_of_transformers_where_the_recipe_says_so(tmp_path: Path) -> None:
+    tools = build_tools(load("tiny", ['samples.engine={kind="vllm"}', 'step_scores.engine={kind="vllm"}']), QUIET)
+    assert tools["generator"].identity({}).startswith("vllm:")
+    models = {"prm": random_prm(tmp_path / "prm")}
+    assert tools["scorer"].identity(models) != build_tools(load("tiny"), QUIET)["scorer"].identity(models)
+    if importlib.util.find_spec("vllm") is None:
+        for name in ("generator", "scorer"):
+            with pytest.raises(InputError, match="needs the package vllm") as caught:
+                tools[name].open(models)
+            assert 'pip install "fullstep[vllm]"' in caught.value.next_step
+
+
+@pytest.mark.vllm
+def test_vllm_gives_the_rewards_of_transformers(tmp_path: Path) -> None:
+    """Both tools on one PRM: the same solutions are refused, the same rewards within 1e-4."""
+    models = {"prm": random_prm(tmp_path / "prm")}
+    text = "Step 1: 4 + 3 = 7.\nStep 2: 7 - 2 = 5."
+    prompt = "Problem: 4 + 3 - 2 =\n"
+    groups = [
+        [ScoreRequest(prompt, text, (19, len(text)), True), ScoreRequest(prompt, text[:19], (19,), False)],
+        [ScoreRequest(prompt, "7" * 9000, (9000,), True), ScoreRequest(prompt, text, (2, 19, len(text)), True)],
+    ]
+    vllm = VLLMScorerTool(VLLMScoring(dtype="float32", eager=True), None).open(models)
+    found, expected = vllm.score(groups), ScorerTool(None).open(models).score(groups)
+    vllm.close()
+    assert found[1][0] == expected[1][0]
+    for group, other in zip(found, expected, strict=True):
+        for rewards, wanted in zip(group, other, strict=True):
+            assert rewards == (wanted if isinstance(wanted, str) else pytest.approx(wanted, abs=1e-4))
+
+
+def random_prm(folder: Path) -> Path:
+    """A PRM as a training leaves it, of random weights, wide enough for vLLM on a CPU."""
+    base = tiny_model(folder / "base", hidden=128)
+    model = LlamaForTokenClassification.from_pretrained(base, num_labels=2)
+    torch.nn.init.normal_(model.score.weight, std=0.5, generator=torch.Generator().manual_seed(0))
+    torch.nn.init.zeros_(model.score.bias)
+    model.save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return folder
 
 
 def test_a_cache_that_cannot_be_written_is_told_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

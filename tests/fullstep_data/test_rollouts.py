@@ -271,7 +271,7 @@ def one_solution(solution: dict[str, Any]) -> list[pl.DataFrame]:
 
 def test_progress_goes_up_to_its_end_over_all_rounds(tables: dict[str, pl.DataFrame]) -> None:
     calls: list[tuple[int, int]] = []
-    rolled(tables, tick=lambda done, total: calls.append((done, total)))
+    rolled(tables, tick=lambda done, total, note="": calls.append((done, total)))
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
     assert {total for _, total in calls} == {1000}
     assert 500 < calls[-1][0] <= 1000

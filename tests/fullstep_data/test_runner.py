@@ -36,7 +36,7 @@ class Told:
     def stage_started(self, name: str, parts_total: int, parts_done: int) -> None:
         self.lines.append(("started", name, parts_total, parts_done))
 
-    def part_progress(self, name: str, fraction: float) -> None:
+    def part_progress(self, name: str, fraction: float, note: str = "") -> None:
         self.lines.append(("progress", name, fraction))
 
     def part_done(self, name: str) -> None:

@@ -12,7 +12,7 @@ import torch
 from fullstep_train.config import LoRA
 from fullstep_train.groups import labelled_groups
 from fullstep_train.prm import step_rewards
-from fullstep_train.scorer import load_scorer, require_same_tokenizer, scorer_identity
+from fullstep_train.scorer import load_scorer, require_same_tokenizer, scorer_identity, step_reader
 from fullstep_train.tokens import NO_TOKEN, TOO_LONG
 from schemas import InputError
 from tests.fullstep_train.frames import make_tables
@@ -105,6 +105,19 @@ def test_folders_that_hold_no_prm(tiny: Path, tmp_path: Path, folder: Path) -> N
     (copy / "config.json").write_text(json.dumps(settings))
     with pytest.raises(InputError, match="3 labels"):
         load_scorer(copy)
+
+
+def test_a_reader_gives_the_ids_and_places_that_the_scorer_uses(folder: Path) -> None:
+    scorer, read = load_scorer(folder), step_reader(folder)
+    item = asked_groups(1)[0][0]
+    made = read(item)
+    assert not isinstance(made, str)
+    ids, places = made
+    assert len(places) == len(item.stops)
+    with torch.no_grad():
+        rewards = scorer.model(torch.tensor([ids])).logits[0, places].softmax(-1)[:, 1]
+    assert rewards.tolist() == pytest.approx(scorer.score([[item]])[0][0], abs=1e-6)
+    assert read(replace(item, text=item.text * 9, stops=(len(item.text) * 9,))) == TOO_LONG
 
 
 def test_scoring_moves_no_random_state(folder: Path) -> None:

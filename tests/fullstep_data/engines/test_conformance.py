@@ -3,16 +3,23 @@
 An engine is made by a function (folder for its files, variant) -> engine; the variant "other" has another identity.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fullstep_data.config import ServerEngine, VLLMEngine
 from fullstep_data.engines.hf import HFGenerator
 from fullstep_data.engines.protocol import Completion, Failure, Generator, Request
 from fullstep_data.engines.scripted import ScriptedGenerator
+from fullstep_data.engines.server import ServerTool
+from fullstep_data.engines.vllm import VLLMTool
+from tests.fullstep_data.engines.loopback import byte_tokenizer, loopback
+from tests.fullstep_data.engines.one_vllm import OneVLLM
+from tests.fullstep_data.engines.one_vllm import close as close_vllm
 from tests.models import tiny_model, tiny_tokenizer
 
 Decode = Callable[[tuple[int, ...]], str]
@@ -29,6 +36,25 @@ def scripted(folder: Path, variant: str) -> Generator:
     return ScriptedGenerator(0.4 if variant == "one" else 0.1)
 
 
+SERVERS = ExitStack()
+"""What must be closed when the module ends."""
+
+
+def server(folder: Path, variant: str) -> Generator:
+    """Two models served by the scripted engine, each by a server of its own."""
+    tokenizer = byte_tokenizer(folder / "bytes")
+    served = SERVERS.enter_context(loopback({"one": 0.4, "other": 0.1}))
+    return ServerTool(ServerEngine(url=served.url), variant, str(tokenizer)).open({})
+
+
+def vllm(folder: Path, variant: str) -> Generator:
+    model = folder / f"wide-{variant}"
+    if not model.exists():
+        tiny_model(model, seed=0 if variant == "one" else 1, hidden=128)
+    SERVERS.callback(close_vllm)
+    return OneVLLM(VLLMTool(VLLMEngine(dtype="float32", eager=True), str(model)))
+
+
 def decode_tiny(tokens: tuple[int, ...]) -> str:
     return str(tiny_tokenizer().decode(list(tokens), skip_special_tokens=True))
 
@@ -41,12 +67,20 @@ def decode_bytes(tokens: tuple[int, ...]) -> str:
 ENGINES: dict[str, tuple[Callable[..., Generator], Decode, str]] = {
     "hf": (hf, decode_tiny, "e"),
     "scripted": (scripted, decode_bytes, "Step 2"),
+    "server": (server, decode_bytes, "Step 2"),
+    "vllm": (vllm, decode_tiny, "e"),
 }
 
 
-@pytest.fixture(params=ENGINES, scope="module")
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.vllm if name == "vllm" else ()) for name in ENGINES], scope="module")
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
+
+
+@pytest.fixture(scope="module", autouse=True)
+def servers() -> Iterator[None]:
+    with SERVERS:
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +105,11 @@ def completed(engine: Generator, requests: list[Request]) -> list[Completion]:
     assert len(results) == len(requests)
     assert all(isinstance(result, Completion) for result in results)
     return [result for result in results if isinstance(result, Completion)]
+
+
+def ids(completion: Completion) -> tuple[int, ...]:
+    assert completion.token_ids is not None
+    return completion.token_ids
 
 
 def test_no_requests_give_no_results(engine: Generator) -> None:
@@ -135,7 +174,7 @@ def test_the_earliest_of_several_stop_strings_counts(engine: Generator, name: st
 
 def test_max_tokens_cut_the_completion(engine: Generator) -> None:
     for completion in completed(engine, sum_requests(9, max_tokens=5)):
-        assert len(completion.token_ids) == 5
+        assert len(ids(completion)) == 5
         assert completion.finish_reason == "length"
 
 
@@ -143,9 +182,9 @@ def test_each_request_keeps_its_own_limit_in_a_batch(engine: Generator) -> None:
     prompt = "Problem: 12 - 5 + 8 =\n"
     limits = (1, 7, 3, 12)
     results = completed(engine, [Request(prompt, seed=3, max_tokens=limit) for limit in limits])
-    assert [len(result.token_ids) for result in results] == list(limits)
-    longest = results[3].token_ids
-    assert all(longest[: len(result.token_ids)] == result.token_ids for result in results)
+    assert [len(ids(result)) for result in results] == list(limits)
+    longest = ids(results[3])
+    assert all(longest[: len(ids(result))] == ids(result) for result in results)
 
 
 def test_settings_of_one_row_leave_the_others_alone(engine: Generator) -> None:
@@ -161,10 +200,10 @@ def test_settings_of_one_row_leave_the_others_alone(engine: Generator) -> None:
 def test_token_ids_decode_to_the_text(engine: Generator, name: str) -> None:
     decode, stop = ENGINES[name][1:]
     for completion in completed(engine, sum_requests(9, max_tokens=40)):
-        assert decode(completion.token_ids) == completion.text
+        assert decode(ids(completion)) == completion.text
     for completion in completed(engine, sum_requests(9, max_tokens=200, stop=(stop,))):
-        assert decode(completion.token_ids).startswith(completion.text)
-        assert not completion.token_ids or not decode(completion.token_ids[:-1]).startswith(completion.text)
+        assert decode(ids(completion)).startswith(completion.text)
+        assert not ids(completion) or not decode(ids(completion)[:-1]).startswith(completion.text)
 
 
 def test_any_unicode_may_stand_in_a_prompt(engine: Generator) -> None:
@@ -184,7 +223,7 @@ def test_a_prompt_longer_than_the_context_is_a_failure_and_the_rest_goes_on(engi
 
 def test_progress_never_goes_back_and_ends_at_the_total(engine: Generator) -> None:
     calls: list[tuple[int, int]] = []
-    engine.generate(sum_requests(20), lambda done, total: calls.append((done, total)))
+    engine.generate(sum_requests(20), lambda done, total, note="": calls.append((done, total)))
     done = [call[0] for call in calls]
     assert done == sorted(done)
     assert len(calls) > 2
@@ -208,32 +247,32 @@ def test_plain_prompts_hold_system_and_user_text(engine: Generator) -> None:
 def continued(request: Request, completion: Completion, count: int) -> Request:
     """The request that goes on after the first `count` ids of a completion."""
     assert request.max_tokens > count
-    return replace(request, prefix=completion.token_ids[:count], max_tokens=request.max_tokens - count)
+    return replace(request, prefix=ids(completion)[:count], max_tokens=request.max_tokens - count)
 
 
 def test_a_cut_takes_the_fewest_ids_that_hold_the_text(engine: Generator, name: str) -> None:
     decode = ENGINES[name][1]
     for completion in completed(engine, sum_requests(9, max_tokens=60)):
-        text, ids = completion.text, completion.token_ids
+        text, tokens = completion.text, ids(completion)
         stops = sorted({0, 1, len(text) // 2, len(text)})
-        for stop, (count, characters) in zip(stops, engine.cut(text, ids, stops), strict=True):
-            assert decode(ids[:count]).startswith(text[:stop])
-            assert count == 0 or not decode(ids[: count - 1]).startswith(text[:stop])
-            assert decode(ids).startswith(text[:characters])
-            assert len(decode(ids[:count])) >= characters
+        for stop, (count, characters) in zip(stops, engine.cut(text, tokens, stops), strict=True):
+            assert decode(tokens[:count]).startswith(text[:stop])
+            assert count == 0 or not decode(tokens[: count - 1]).startswith(text[:stop])
+            assert decode(tokens).startswith(text[:characters])
+            assert len(decode(tokens[:count])) >= characters
 
 
 def test_a_greedy_completion_goes_on_from_its_own_prefix_as_it_did(engine: Generator) -> None:
     requests = sum_requests(15, temperature=0.0, max_tokens=60)
     wholes = completed(engine, requests)
     for share in (0.2, 0.5, 0.9):
-        counts = [int(share * len(whole.token_ids)) for whole in wholes]
+        counts = [int(share * len(ids(whole))) for whole in wholes]
         rests = completed(engine, [continued(*three) for three in zip(requests, wholes, counts, strict=True)])
         for whole, rest, count in zip(wholes, rests, counts, strict=True):
-            assert (*whole.token_ids[:count], *rest.token_ids) == whole.token_ids
+            assert (*ids(whole)[:count], *ids(rest)) == ids(whole)
             assert rest.finish_reason == whole.finish_reason
             assert rest.prompt_tokens == whole.prompt_tokens
-            ((_, characters),) = engine.cut(whole.text, whole.token_ids[:count], [len(whole.text)])
+            ((_, characters),) = engine.cut(whole.text, ids(whole)[:count], [len(whole.text)])
             assert whole.text[:characters] + rest.text == whole.text
 
 
@@ -260,8 +299,8 @@ def test_seeds_decide_continuations(engine: Generator) -> None:
 def test_a_stop_string_that_begins_in_the_prefix_ends_the_completion(engine: Generator) -> None:
     request = Request("Problem: 12 - 5 + 8 =\n", seed=3, max_tokens=60, temperature=0.0)
     (whole,) = completed(engine, [request])
-    count = len(whole.token_ids) // 2
-    ((_, before),) = engine.cut(whole.text, whole.token_ids[:count], [len(whole.text)])
+    count = len(ids(whole)) // 2
+    ((_, before),) = engine.cut(whole.text, ids(whole)[:count], [len(whole.text)])
     for last in (before + 1, before + 3):  # the stop string ends one and three characters behind the border
         stop = whole.text[before - 1 : last]
         assert stop not in whole.text[:before]
@@ -276,7 +315,7 @@ def test_a_stop_string_that_begins_in_the_prefix_ends_the_completion(engine: Gen
 def test_a_prefix_counts_against_the_context(engine: Generator) -> None:
     prompt = "7 + 7 "
     (whole,) = completed(engine, [Request(prompt, seed=1, max_tokens=30)])
-    prefix = (whole.token_ids * 40_000)[:40_000]
+    prefix = (ids(whole) * 40_000)[:40_000]
     (result,) = engine.generate([Request(prompt, seed=1, max_tokens=5, prefix=prefix)])
     assert isinstance(result, Failure)
     assert result.reason == "prompt longer than the context"

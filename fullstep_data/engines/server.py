@@ -1,0 +1,262 @@
+"""The engine `server`: any server with OpenAI's completions endpoint (vLLM, SGLang, llama.cpp), many requests at a time.
+
+    tool = ServerTool(ServerEngine(url="http://localhost:8000/v1"), "Qwen/Qwen2.5-1.5B", tokenizer="Qwen/Qwen2.5-1.5B")
+    tool.open({}).generate([Request(prompt, seed=7, max_tokens=256)])
+
+Busy servers (429, 503), broken connections and faults of the server are tried again after growing pauses, or the one that it asks
+for (Retry-After). What still fails is judged by the smallest request of its kind: where that one is answered, the request is at
+fault and becomes a Failure; where it is not, the server is, and an InputError stops the build, so that an outage is never
+mistaken for samples that cannot be drawn.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from anyio import create_task_group
+from anyio.from_thread import start_blocking_portal
+
+from fullstep_data.config import ServerEngine
+from fullstep_data.engines.continuation import cut
+from fullstep_data.engines.model_files import model_identity
+from fullstep_data.engines.protocol import Completion, Failure, FinishReason, Request, Usage, small_seed
+from fullstep_data.engines.server_calls import Caller, Refusal
+from fullstep_data.engines.tokenizer import ModelTokenizer, load_tokenizer
+from fullstep_data.prompts import Chat, plain_prompt
+from fullstep_data.stage import Tick, no_tick
+from schemas import InputError
+
+# What a model's own generation config recommends must not bend the distribution that was asked for: 0, 1 and -1 switch it off.
+_PLAIN_SAMPLING = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "repeat_penalty": 1.0}
+_TOO_LONG = ("context length", "context size", "context window", "maximum model length", "max_model_len", "too long")
+
+
+@dataclass(frozen=True)
+class ServerTool:
+    """The tool `generator` of a recipe with the engine `server`. model: its name there.
+
+    tokenizer: folder or Hub id of the served model's; None where prompts are sent as text.
+    """
+
+    config: ServerEngine
+    model: str
+    tokenizer: str | None
+
+    def identity(self, models: Mapping[str, Path]) -> str:
+        """Name at the server and content of the tokenizer's folder. The address does not count: servers move."""
+        return f"server:{self.model}:{model_identity(self.tokenizer, weights=False) if self.tokenizer else 'text'}"
+
+    def open(self, models: Mapping[str, Path]) -> "ServerGenerator":
+        config = self.config
+        key = _key(config.api_key_env)
+        caller = Caller(config.url, key, config.timeout_seconds, config.retries, config.concurrency)
+        tokenizer = load_tokenizer(self.tokenizer) if self.tokenizer else None
+        return ServerGenerator(self.identity({}), self.model, caller, tokenizer)
+
+
+class ServerGenerator:
+    """A served model. Raises InputError where the server cannot be reached or takes no such key."""
+
+    def __init__(self, identity: str, model: str, caller: Caller, tokenizer: ModelTokenizer | None) -> None:
+        self.identity = identity
+        self.usage = Usage()
+        self._model = model
+        self._caller = caller
+        self._tokenizer = tokenizer
+        self._served = caller.served_models()
+        self._context = next((entry.get("max_model_len") for entry in self._served if entry.get("id") == model), None)
+        self._same_tokens = False  # seen that our tokenizer reads the server's ids as the server does
+
+    def render(self, system: str, user: str, chat: Chat) -> str:
+        """The prompt text, special tokens included; plain text where the server makes the tokens."""
+        if self._tokenizer is not None:
+            return self._tokenizer.render(system, user, chat)
+        if chat == "always":
+            raise InputError(
+                'the prompt asks for a chat template (chat = "always"), and prompts are sent as text without one',
+                where="samples.engine.prompts",
+                next_step='set samples.engine.prompts = "token-ids", or chat = "never"',
+            )
+        return plain_prompt(system, user)
+
+    def generate(self, requests: Sequence[Request], tick: Tick = no_tick) -> list[Completion | Failure]:
+        """One result per request, in order; tick counts requests. An interrupt drops what is in flight."""
+        results: list[Completion | Failure | None] = [None] * len(requests)
+        faults: list[InputError] = []
+        waiting = iter(enumerate(requests))
+        news: SimpleQueue[bool] = SimpleQueue()  # True: one more is done; False: the end
+
+        async def worker(stop: Any) -> None:
+            for index, request in waiting:
+                try:
+                    results[index] = result = await self._complete(request)
+                except InputError as fault:
+                    faults.append(fault)
+                    stop()
+                    return
+                self.usage.failed += isinstance(result, Failure)
+                news.put(True)
+
+        async def work() -> None:
+            try:
+                async with self._caller.connected(), create_task_group() as group:
+                    for _ in range(min(self._caller.concurrency, len(requests))):
+                        group.start_soon(worker, group.cancel_scope.cancel)
+            finally:
+                news.put(False)
+
+        if requests:
+            with (
+                self.usage.at_work(),
+                start_blocking_portal() as portal,
+            ):  # a loop in a thread of its own, so that a notebook's does not matter
+                working = portal.start_task_soon(work)
+                _watch(news, lambda done: tick(done, len(requests), self.usage.told()))
+                working.result()
+        if faults:
+            raise faults[0]
+        return [result for result in results if result is not None]
+
+    def cut(self, text: str, token_ids: Sequence[int], stops: Sequence[int]) -> list[tuple[int, int]]:
+        """The fewest ids that hold `text` up to each stop (see `Generator.cut`). InputError: prompts are sent as text."""
+        if self._tokenizer is None:
+            raise InputError(
+                "going on from a step needs token ids, and prompts are sent as text",
+                where="samples.engine.prompts",
+                next_step='set samples.engine.prompts = "token-ids", or step_labels.source = "outcome"',
+            )
+        return cut(self._tokenizer.decode, text, token_ids, stops)
+
+    async def _complete(self, request: Request) -> Completion | Failure:
+        prompt: list[int] | str = request.prompt
+        if self._tokenizer is not None:
+            prompt = [*self._tokenizer.encode(request.prompt), *request.prefix]
+        elif request.prefix:
+            return Failure("no token ids to go on from", "prompts are sent as text")
+        if not prompt:
+            return Failure("prompt without tokens")
+        limit = request.max_tokens
+        if self._context is not None and self._tokenizer is not None:
+            limit = min(limit, self._context - len(prompt))
+            if limit < 1:
+                return Failure("prompt longer than the context", f"{len(prompt)} tokens; the server reads {self._context}")
+        answer = await self._caller.post("completions", self._body(request, prompt, limit))
+        if isinstance(answer, Refusal):
+            return await self._judge(answer, request)
+        return self._read(request, prompt, answer)
+
+    def _body(self, request: Request, prompt: list[int] | str, limit: int) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": self._model,
+            "prompt": prompt,
+            "max_tokens": limit,
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "seed": small_seed(request.seed),
+            "n": 1,
+        }
+        if request.stop:
+            body["stop"] = list(request.stop)
+        if self._tokenizer is None:
+            return body
+        ends = sorted(self._tokenizer.end_ids)
+        return body | _PLAIN_SAMPLING | {"return_token_ids": True, "stop_token_ids": ends}
+
+    def _read(self, request: Request, prompt: list[int] | str, answer: dict[str, Any]) -> Completion:
+        """The one choice of an answer (`Caller.post` has seen that there is one)."""
+        choice, used = answer["choices"][0], answer.get("usage") or {}
+        cached = (used.get("prompt_tokens_details") or {}).get("cached_tokens")
+        self.usage.add(used.get("prompt_tokens"), cached, used.get("completion_tokens"))
+        text, ids = str(choice.get("text") or ""), choice.get("token_ids")
+        if self._tokenizer is not None and ids is not None:
+            self._require_same_tokens(text, ids)
+            return self._tokenizer.completion(request, ids, _reason(choice), len(prompt) - len(request.prefix))
+        read = used.get("prompt_tokens")
+        return Completion(text, None, _reason(choice), read if self._tokenizer is None else len(prompt) - len(request.prefix))
+
+    def _require_same_tokens(self, text: str, ids: list[int]) -> None:
+        """InputError where the ids read otherwise here than at the server: then the prompts were gibberish to it as well."""
+        if self._same_tokens or self._tokenizer is None:
+            return
+        ours, theirs = (_letters(one) for one in (self._tokenizer.decode(ids), text))
+        if min(len(ours), len(theirs)) < 8:
+            return
+        same = sum(1 for _ in takewhile(lambda two: two[0] == two[1], zip(ours, theirs, strict=False)))
+        self._same_tokens = 2 * same >= min(len(ours), len(theirs))
+        if not self._same_tokens:
+            raise InputError(
+                "the tokenizer is not that of the served model",
+                where=f"model {self._model} at {self._caller.url}",
+                examples=[f"the server reads its answer as {text[:40]!r}, the tokenizer as {self._tokenizer.decode(ids)[:40]!r}"],
+                next_step="name the served model's folder or Hub id as samples.engine.tokenizer (or as the recipe's model)",
+            )
+
+    async def _judge(self, refusal: Refusal, request: Request) -> Failure:
+        """Is the request at fault, or the server? Raises InputError where the server is."""
+        if refusal.status == 404:
+            raise self._unknown_model(refusal)
+        smallest = self._body(request, "1" if self._tokenizer is None else self._tokenizer.encode("1"), 1)
+        probe = await self._caller.post("completions", smallest)
+        if isinstance(probe, Refusal):
+            raise InputError(
+                f"the server fails: {refusal.reason}",
+                where=f"{self._caller.url}/completions, model {self._model}",
+                examples=[refusal.detail, f"the shortest request: {probe.detail or probe.reason}"],
+                next_step="mend or restart the server and run the same command again; finished parts are kept. Where it refuses "
+                'fields that OpenAI does not know, set samples.engine.prompts = "text"',
+            )
+        if refusal.status in (400, 413, 422) and any(sign in refusal.detail.lower() for sign in _TOO_LONG):
+            return Failure("longer than the server's context", refusal.detail)
+        return Failure(refusal.reason, refusal.detail)
+
+    def _unknown_model(self, refusal: Refusal) -> InputError:
+        served = [str(entry.get("id")) for entry in self._served]
+        return InputError(
+            f"the server does not know the model {self._model}, or has no completions at this address",
+            where=f"{self._caller.url}/completions",
+            examples=[f"it serves {name}" for name in served] or [refusal.detail],
+            next_step="set samples.engine.model to a name that it serves, and see that samples.engine.url ends with /v1",
+        )
+
+
+def _key(variable: str | None) -> str | None:
+    """The API key in an environment variable. InputError, without the value, where there is none or it cannot be a key."""
+    if variable is None:
+        return None
+    key = os.environ.get(variable, "").strip()
+    if not key or not key.isascii() or not key.isprintable():
+        raise InputError(
+            f"the environment variable {variable} holds no API key{': it is not printable ASCII' if key else ''}",
+            where="samples.engine.api_key_env",
+            next_step=f"export {variable}=… in the shell that runs the build",
+        )
+    return key
+
+
+def _watch(news: "SimpleQueue[bool]", tell: Callable[[int], None]) -> None:
+    """Tell how many are done, in the caller's thread, until the work ends; waking now and then lets any thread catch a Ctrl-C."""
+    done = 0
+    while True:
+        try:
+            if not news.get(timeout=0.5):
+                return
+        except Empty:
+            continue
+        done += 1
+        tell(done)
+
+
+def _reason(choice: Mapping[str, Any]) -> FinishReason:
+    """vLLM (stop_reason) and SGLang (matched_stop) name the stop string; of other servers an end is taken for the model's own."""
+    if choice.get("finish_reason") == "length":
+        return "length"
+    return "stop" if any(isinstance(choice.get(name), str) for name in ("stop_reason", "matched_stop")) else "eos"
+
+
+def _letters(text: str) -> str:
+    """A text without blanks and broken characters, which servers and tokenizers cut in different ways."""
+    return "".join(text.replace("\ufffd", "").split())
