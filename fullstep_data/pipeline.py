@@ -5,6 +5,7 @@ problems → samples → solutions → steps → step_labels → [prm] → step_
                                              pairs or step_pairs → reference_logprobs → [policy] → predictions    fs-train run
 """
 
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from fullstep_data.config import (
@@ -182,6 +183,20 @@ def stages_of(recipe: DataRecipe) -> tuple[Stage, ...]:
         return PIPELINE
     place = next(index for index, stage in enumerate(PIPELINE) if stage.name == "step_labels")
     return (*PIPELINE[:place], *MONTE_CARLO, *PIPELINE[place + 1 :])
+
+
+def stages_on_import(stages: Sequence[Stage], imported: Collection[str]) -> tuple[Stage, ...]:
+    """What is left to do on imported tables (`formats.importing.imported_tables`), out of the stages of a build.
+
+    Nothing comes before the imported solutions and steps; a table that was imported is not made again; with imported rewards
+    neither labels nor a PRM are needed. All stages where nothing was imported.
+    """
+    if not imported:
+        return tuple(stages)
+    done = {"problems", "samples", "solutions", "steps", *imported}
+    if "step_scores" in imported:
+        done |= {"step_labels", "prm"}
+    return tuple(stage for stage in stages if stage.name not in done)
 
 
 def _predictions_of(model: str) -> Stage:
