@@ -3,7 +3,8 @@
     for group in groups(version, labeller=None, scorer=None):
         group.question, group.solutions[0].steps, group.pairs
 
-A group is a training problem with all its solutions, in the order of their sample index; problems without solutions are left out.
+A group is a training problem with all its solutions, in the order of their sample index; problems without solutions are left
+out.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,5 @@
-"""What every interchange format is read into and written from: a problem with solutions of it, cut into steps, and pairs of them.
+"""What every interchange format is read into and written from: a problem with solutions of it, cut into steps, and pairs of
+them.
 
     Group("2 + 2?", answer="4", solutions=(Solution(("Step 1: 2 + 2 = 4\\n", "The answer is 4"), labels=(1.0, 1.0)),))
 

@@ -3,7 +3,8 @@
     version, report = import_files(FORMATS["math-shepherd"], ["train.jsonl.gz"], folder, {"prompt_label": "drop"})
 
 A record becomes rows or one reject with its reason; nothing is committed before the last record is read. What a format leaves
-open is asked: an option that a record needs and that was not set is an InputError that counts such records and lists the choices.
+open is asked: an option that a record needs and that was not set is an InputError that counts such records and lists the
+choices.
 """
 
 import difflib
@@ -82,6 +83,10 @@ def import_files(
         for done, path in enumerate(paths):
             tick(done, len(paths))
             _take_file(form, reader, config, path, intake, state, formats)
+        if intake.repeated:
+            state.decisions["a text that was there already is the same solution (its first labels and rewards count)"] = (
+                intake.repeated
+            )
         _require_usable(form, paths, state)
         settings = {"format": form.name, "options": config.model_dump(mode="json"), "template": template}
         store = Store.create(out)

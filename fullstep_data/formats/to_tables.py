@@ -55,6 +55,8 @@ class Intake:
         self._rows: dict[str, list[dict[str, Any]]] = {table: [] for table in IMPORTED}
         self._files: dict[str, list[str]] = {table: [] for table in IMPORTED}
         self._to_grade: list[tuple[dict[str, Any], str]] = []
+        self.repeated = 0
+        """Solutions of pooled texts that were there already: their labels and rewards are those of the first."""
 
     def add(self, groups: Sequence[Group], file: str, number: int) -> None:
         """Take up the groups of one record. Unusable: one of them cannot be; nothing of the record is taken then."""
@@ -108,6 +110,7 @@ class Intake:
         """Add a solution with its steps, labels and rewards; its id. A text that is pooled already is not added again."""
         digest = _digest(solution.text)
         if self._pool and digest in known.pooled:
+            self.repeated += 1
             return known.pooled[digest]
         prompt = solution.prompt or group.prompt or self._prompt(group.question)
         index, known.samples = known.samples, known.samples + 1
