@@ -15,7 +15,7 @@ def test_an_imported_set_goes_into_prm_training_selection_and_a_policy(tmp_path:
     assert "going on from the imported tables: problems, solutions, steps, step_labels" in built.stderr
     assert "the labels: monte-carlo" in built.stdout
     assert "(no gold answer)" in built.stdout
-    assert done("fs-data check out", tmp_path).stdout.startswith("ok: 7 tables")
+    assert done("fs-data check out", tmp_path).stdout.startswith("ok: 8 tables")
     again = done("fs-data build tiny --out out", tmp_path)
     assert "29 pairs on 16 problems" in again.stdout
     assert not (tmp_path / "out/versions/000003.json").exists()  # nothing changed, no new version
@@ -23,7 +23,7 @@ def test_an_imported_set_goes_into_prm_training_selection_and_a_policy(tmp_path:
     assert "import math-shepherd" in done("fs-data log out", tmp_path).stdout
     refused = invoke("fs-data import math-shepherd builtin:math-shepherd.jsonl --out out", tmp_path)
     assert refused.exit_code == 2
-    assert "tables that a build has made: step_scores, pairs" in refused.stderr
+    assert "tables that a build has made: step_scores, pairs, step_pairs" in refused.stderr
 
 
 def test_there_and_back(tmp_path: Path, built: Path):

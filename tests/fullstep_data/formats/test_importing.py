@@ -10,7 +10,7 @@ from fullstep_data.formats import FORMATS
 from fullstep_data.formats.group import NoOptions
 from fullstep_data.formats.importing import import_files, imported_tables, options_of, parse_options
 from fullstep_data.formats.math_shepherd import ReadOptions
-from fullstep_data.pipeline import PIPELINE, stages_on_import
+from fullstep_data.pipeline import MONTE_CARLO, PIPELINE, stages_on_import
 from fullstep_data.store import Store
 from schemas import InputError
 from tests.fullstep_data import small_chain
@@ -101,10 +101,13 @@ def test_a_build_goes_on_from_what_was_imported(tmp_path: Path):
     imported = imported_tables(Store.open(tmp_path / "dataset"))
     assert list(imported) == ["problems", "solutions", "steps", "step_labels"]
     names = [stage.name for stage in stages_on_import(PIPELINE, imported)]
-    assert names == ["prm", "step_scores", "pairs"]
-    assert [stage.name for stage in stages_on_import(PIPELINE, {*imported, "step_scores"})] == ["pairs"]
-    assert [stage.name for stage in stages_on_import(PIPELINE, {"problems", "solutions", "steps"})] == [
-        *("step_labels", "prm", "step_scores", "pairs")
-    ]
-    assert stages_on_import(PIPELINE, {"problems", "solutions", "steps", "step_scores", "pairs"}) == ()
+    assert names == ["prm", "step_scores", "pairs", "step_pairs"]
+    bare = {"problems", "solutions", "steps"}
+    assert [stage.name for stage in stages_on_import(PIPELINE, bare)] == ["step_labels", *names]
+    assert [stage.name for stage in stages_on_import(PIPELINE, {*imported, "step_scores"})] == ["pairs", "step_pairs"]
+    everything = {*imported, "step_scores", "pairs", "step_pairs"}
+    assert stages_on_import(PIPELINE, everything) == ()
     assert stages_on_import(PIPELINE, {}) == PIPELINE
+    by_rollouts = tuple(stage for stage in PIPELINE if stage.name != "step_labels") + MONTE_CARLO
+    with pytest.raises(InputError, match="no step labels were imported"):
+        stages_on_import(by_rollouts, bare)
