@@ -133,9 +133,10 @@ class Intake:
             key = {_NUMBER: number, "solution_id": solution_id, "step_index": index, "problem_id": problem_id}
             prefix = content_id("prefix", problem_id, solution.text[:stop])
             self._rows["steps"].append({**key, "start": start, "stop": stop, "text": text, "prefix_key": prefix})
-            value = solution.labels[index] if solution.labels else None
-            if value is not None:
-                label = {"labeller": self._name, "n_rollouts": 0, "n_correct": 0, "label": hard(value), "value": value}
+            if solution.labels:  # a labelled solution has a row for every step; one that was not judged is open
+                value = solution.labels[index]
+                label = {"labeller": self._name, "n_rollouts": 0, "n_correct": 0, "value": value}
+                label |= {"label": None, "reason": "not labelled in the file"} if value is None else {"label": hard(value)}
                 self._rows["step_labels"].append({**key, **label, "source": self._source})
             if solution.rewards:
                 self._rows["step_scores"].append({**key, "scorer": f"given:{self._name}", "reward": solution.rewards[index]})
@@ -156,7 +157,7 @@ class Intake:
                 "rejected_score": scores[1] if margin is not None else None,
                 "margin": margin,
                 "policy": policy,
-                "scorer": "given",
+                "scorer": f"given:{self._name}",
             }
         )
 

@@ -16,7 +16,8 @@ WORD = st.text(alphabet="abc +=1", min_size=1, max_size=12).map(str.strip).filte
 def test_golden(tmp_path: Path):
     version, report = import_records("math-step-dpo", golden("math-step-dpo"), tmp_path)
     # Solutions: 2 + 2 + 2 + 1. Labels: (2 + 2) + (1 + 1) + (1 + 1) + 2, up to the compared step of each.
-    assert report.rows_out == {"problems": 4, "solutions": 7, "steps": 16, "step_labels": 10, "pairs": 3}
+    assert report.rows_out == {"problems": 4, "solutions": 7, "steps": 16, "step_labels": 16, "pairs": 3}
+    assert version.frame("step_labels")["label"].drop_nulls().len() == 10
     assert len(report.decisions) == 1
     solutions = version.frame("solutions")
     assert solutions.filter(finish_reason="given").sort("answer", "correct").select("answer", "correct").rows() == [

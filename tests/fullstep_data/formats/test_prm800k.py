@@ -16,7 +16,8 @@ def test_golden(tmp_path: Path):
     version, report = import_records("prm800k", golden("prm800k"), tmp_path, neutral="right")
     assert report.rejected == {"the labeller found the problem bad": 1}
     # Solutions: 1 chosen + 1 beside; 1 (its rest from the sampled solution); 1 chosen + 2 beside.
-    assert report.rows_out == {"problems": 3, "solutions": 6, "steps": 2 + 1 + 3 + 2 + 1 + 1, "step_labels": 3 + 2 + 3}
+    assert report.rows_out == {"problems": 3, "solutions": 6, "steps": 2 + 1 + 3 + 2 + 1 + 1, "step_labels": 10}
+    assert version.frame("step_labels")["label"].drop_nulls().len() == 3 + 2 + 3
     solutions = version.frame("solutions").filter(finish_reason="given").sort("answer")
     assert solutions.select("answer", "correct").rows() == [("22", True), ("24", False), ("25", True)]
     assert set(version.frame("step_labels")["source"]) == {"human"}

@@ -13,7 +13,8 @@ from tests.fullstep_data.formats.trips import golden, import_records
 def test_golden(tmp_path: Path):
     version, report = import_records("prmbench", golden("prmbench"), tmp_path, redundant="open")
     # Three modified solutions (3 + 3 + 2 steps) and the original one (2), which comes three times; one marked step stays open.
-    assert report.rows_out == {"problems": 2, "solutions": 4, "steps": 10, "step_labels": 9}
+    assert report.rows_out == {"problems": 2, "solutions": 4, "steps": 10, "step_labels": 10}
+    assert version.frame("step_labels")["label"].null_count() == 1
     labels = version.frame("step_labels").join(version.frame("steps"), on=["solution_id", "step_index"])
     assert sorted(labels.filter(label=False)["text"]) == [
         "4 is not 2 + 2, so take 5.\n",

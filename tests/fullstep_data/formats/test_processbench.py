@@ -12,7 +12,8 @@ from tests.fullstep_data.formats.trips import golden, import_records
 def test_golden(tmp_path: Path):
     version, report = import_records("processbench", golden("processbench"), tmp_path)
     # Labels: all 3; 1 right + 1 wrong; 1 wrong.
-    assert report.rows_out == {"problems": 3, "solutions": 3, "steps": 8, "step_labels": 6}
+    assert report.rows_out == {"problems": 3, "solutions": 3, "steps": 8, "step_labels": 8}
+    assert version.frame("step_labels")["label"].drop_nulls().len() == 6
     assert sorted(version.frame("solutions")["correct"]) == [False, False, True]
     assert "2 + 2 = 4.\n\n4 + 3 = 7.\n\nThe answer is \\boxed{7}." in version.frame("solutions")["text"].to_list()
     assert set(version.frame("step_labels")["source"]) == {"human"}

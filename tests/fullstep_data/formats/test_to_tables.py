@@ -29,7 +29,10 @@ def test_steps_cover_the_text_and_carry_labels_and_rewards(tmp_path: Path):
     made = tables([Group("Q", solutions=(solution,))], tmp_path)
     (steps,), (labels,), (scores,) = made["steps"], made["step_labels"], made["step_scores"]
     assert steps.select("start", "stop", "text").rows() == [(0, 3, "ab\n"), (3, 6, "cde")]
-    assert labels.select("step_index", "label", "value", "source", "n_rollouts").rows() == [(0, True, 1.0, "human", 0)]
+    assert labels.select("step_index", "label", "value", "source", "n_rollouts").rows() == [
+        (0, True, 1.0, "human", 0),
+        (1, None, None, "human", 0),
+    ]
     assert scores.select("reward", "scorer").rows() == [(0.5, "given:test"), (0.25, "given:test")]
     assert made["solutions"][0]["prompt"].to_list() == ["Q\n"]
 
