@@ -13,10 +13,13 @@ from cli.build_summary import build_summary
 from cli.processes import ALONE, Processes
 from cli.progress import progress
 from cli.recipe import load
-from cli.render import show
+from cli.render import say, show
+from fullstep_data.formats.importing import imported_tables
+from fullstep_data.pipeline import stages_on_import
 from fullstep_data.query import connect
 from fullstep_data.runner import run
 from fullstep_data.store import Store, Version
+from schemas import InputError
 
 
 def build(recipe_name: str, out: str, overrides: Sequence[str], processes: Processes = ALONE) -> Version:
@@ -24,9 +27,20 @@ def build(recipe_name: str, out: str, overrides: Sequence[str], processes: Proce
     recipe = load(recipe_name, overrides)
     from cli.tools import build_stages, build_tools  # torch: only once the recipe is known to be good
 
+    store = Store.create(Path(out))
+    imported = imported_tables(store)
+    stages = stages_on_import(build_stages(recipe), imported)
+    if not stages:
+        raise InputError(
+            "nothing is left to build: pairs and rewards were imported",
+            where=out,
+            next_step=f"train on them: fs-train run {recipe_name} --data {shlex.quote(out)} --out RUN",
+        )
+    if imported:
+        say(f"going on from the imported tables: {', '.join(imported)}")
     with progress() as reporter:
         tools = build_tools(recipe, reporter, processes.launch())
-        version = run(build_stages(recipe), recipe, Store.create(Path(out)), tools, reporter)
+        version = run(stages, recipe, store, tools, reporter, imported=imported)
     with connect(version) as connection:
         summary = build_summary(
             lambda question: connection.sql(question).pl(),

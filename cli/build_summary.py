@@ -47,7 +47,7 @@ GROUP BY reason ORDER BY problems DESC, reason
 
 WIDEST_PAIR = """
 SELECT problem_id, question, problems.answer AS gold, chosen_id, rejected_id, chosen_score, rejected_score
-FROM pairs JOIN problems USING (problem_id) ORDER BY margin DESC, pair_id LIMIT 1
+FROM pairs JOIN problems USING (problem_id) WHERE margin IS NOT NULL ORDER BY margin DESC, pair_id LIMIT 1
 """
 
 SCORED_STEPS = """
@@ -82,7 +82,7 @@ def build_summary(ask: Ask, tables: Sequence[str], metrics: Mapping[str, Any], r
     if "pairs" in tables:
         blocks.append(section("Pairs", *pairs(ask)))
     trainable = "pairs" in tables and bool(ask(PAIRS)["pairs"].item())
-    if trainable:
+    if trainable and ask(PAIRS)["margin"].item() is not None:
         blocks.append(best_and_worst(ask))
     return [*blocks, _next(recipe, folder, trainable)]
 
@@ -115,7 +115,9 @@ def reward_histogram(ask: Ask) -> list[RenderableType]:
             cells += [bar(steps / totals[label] if totals[label] else 0.0), f"{steps:,}" if steps else ""]
         view.add_row(f"{index / 10:.1f}-{(index + 1) / 10:.1f}", *cells)
     sources = set(ask("SELECT DISTINCT source FROM step_labels")["source"])
-    return [view, Text(OUTCOMES if sources <= {"outcome"} else CHANCES, style="dim")]
+    chances = sources <= {"monte-carlo", "binary-search"}
+    told = OUTCOMES if sources <= {"outcome"} else CHANCES if chances else f"the labels: {', '.join(sorted(sources))}"
+    return [view, Text(told, style="dim")]
 
 
 def monte_carlo(ask: Ask) -> list[Text]:
@@ -150,11 +152,12 @@ def pairs(ask: Ask) -> list[Text]:
     if not found["pairs"]:
         lines = ["no pairs, so there is nothing to train on: a pair needs a correct and an incorrect solution of one problem"]
     else:
-        lines = [
-            f"{counted(found['pairs'], 'pair')} on {counted(found['problems'], 'problem')}; "
-            f"mean margin {round(found['margin'], 3) + 0.0:.3f}; "
-            f"the chosen scores higher in {found['in_order'] / found['pairs']:.0%}"
-        ]
+        lines = [f"{counted(found['pairs'], 'pair')} on {counted(found['problems'], 'problem')}; "]
+        if found["margin"] is None:
+            lines[0] += "imported without scores"
+        else:
+            lines[0] += f"mean margin {round(found['margin'], 3) + 0.0:.3f}; "
+            lines[0] += f"the chosen scores higher in {found['in_order'] / found['pairs']:.0%}"
     without = ask(WITHOUT_PAIRS)
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in without.iter_rows())
     if reasons:
@@ -163,7 +166,7 @@ def pairs(ask: Ask) -> list[Text]:
 
 
 def best_and_worst(ask: Ask) -> RenderableType:
-    """The pair with the widest margin, side by side, the reward before each step. There must be a pair."""
+    """The pair with the widest margin, side by side, the reward before each step. There must be one with scores."""
     pair = ask(WIDEST_PAIR).row(0, named=True)
     view = plain_table(f"chosen, score {pair['chosen_score']:.3f}", f"rejected, score {pair['rejected_score']:.3f}")
     for column in view.columns:
@@ -171,7 +174,8 @@ def best_and_worst(ask: Ask) -> RenderableType:
     sides = [ask(SCORED_STEPS.format(solution_id=pair[side])).rows() for side in ("chosen_id", "rejected_id")]
     for index in range(max(map(len, sides))):
         view.add_row(*(_step(side[index]) if index < len(side) else Text("") for side in sides))
-    question = Text(f"{pair['question'].strip()}   (gold answer: {pair['gold']})")
+    gold = "no gold answer" if pair["gold"] is None else f"gold answer: {pair['gold']}"
+    question = Text(f"{pair['question'].strip()}   ({gold})")
     return section("One problem, its best correct and its worst incorrect solution", question, view)
 
 

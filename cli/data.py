@@ -406,5 +406,62 @@ def recipe(name: str | None) -> None:
         click.echo(recipe_text(builtin).splitlines()[0].removeprefix("# "))
 
 
+@main.command(
+    "import",
+    cls=Command,
+    examples=(
+        "fs-data import math-shepherd builtin:math-shepherd.jsonl --out out/shepherd",
+        "fs-data import math-shepherd builtin:math-shepherd.jsonl --out out/drop --set prompt_label=drop",
+    ),
+)
+@click.argument("form", metavar="FORMAT")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option("--out", required=True, metavar="DIR", help="Folder of the dataset.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="An option of the format; may be repeated.")
+@click.option("--template", metavar="NAME", help="Prompt template, where the format has no prompts. Default: the question alone.")
+def import_(form: str, files: tuple[str, ...], out: str, overrides: tuple[str, ...], template: str | None) -> None:
+    """Import a dataset in somebody else's format.
+
+    Reads JSONL, JSON or Parquet files of FORMAT (`fs-data formats` lists them with their options) into a dataset that
+    `fs-data check` passes, and shows how rows were mapped: rejected records with their reason, every loss by name.
+    `fs-data build RECIPE --out DIR` goes on from there: it trains a PRM on the imported labels, scores and pairs.
+    """
+    from cli.interchange import import_dataset
+
+    import_dataset(form, files, out, overrides, template)
+
+
+@main.command(
+    "export",
+    cls=Command,
+    examples=(
+        "fs-data export trl-stepwise out/tiny -o out/stepwise.jsonl",
+        "fs-data export math-shepherd out/tiny@1 -o out/math-shepherd.jsonl.gz",
+    ),
+)
+@click.argument("form", metavar="FORMAT")
+@click.argument("dataset", metavar=DATASET)
+@click.option("-o", "out", required=True, metavar="FILE", help="The file: .jsonl, .json (one list), .parquet; also .gz.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="An option of the format; may be repeated.")
+@click.option("--labeller", metavar="NAME", help="Whose step labels, where there are several.")
+@click.option("--scorer", metavar="NAME", help="Whose step rewards, where there are several.")
+def export(form: str, dataset: str, out: str, overrides: tuple[str, ...], labeller: str | None, scorer: str | None) -> None:
+    """Write a dataset as a file in somebody else's format.
+
+    FORMAT is one of `fs-data formats`. What the format cannot hold is shown by name, with how often it was met.
+    """
+    from cli.interchange import export_dataset
+
+    export_dataset(form, dataset, out, overrides, labeller, scorer)
+
+
+@main.command("formats", cls=Command, examples=("fs-data formats", "fs-data formats > formats.txt"))
+def formats() -> None:
+    """List the formats of `import` and `export` with their options."""
+    from cli.interchange import show_formats
+
+    show_formats()
+
+
 if __name__ == "__main__":
     sys.exit(main())

@@ -103,6 +103,11 @@ def next_commands(commands: Iterable[tuple[str, str]]) -> Text:
     return text
 
 
+def say(line: str) -> None:
+    """A line for the person at the terminal, on standard error."""
+    Console(stderr=True, highlight=False).print(Text(line), soft_wrap=True)
+
+
 def show(blocks: Iterable[RenderableType]) -> None:
     """Print the blocks of a summary on standard output."""
     out = console()

@@ -5,6 +5,7 @@ problems → samples → solutions → steps → step_labels → [prm] → step_
                                              pairs or step_pairs → reference_logprobs → [policy] → predictions    fs-train run
 """
 
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from fullstep_data.config import (
@@ -30,6 +31,7 @@ from fullstep_data.step_labels import monte_carlo_labels, step_labels
 from fullstep_data.step_pairs import step_pairs
 from fullstep_data.step_scores import step_scores
 from fullstep_data.steps import steps
+from schemas import InputError
 
 
 class NoConfig(Config):
@@ -182,6 +184,30 @@ def stages_of(recipe: DataRecipe) -> tuple[Stage, ...]:
         return PIPELINE
     place = next(index for index, stage in enumerate(PIPELINE) if stage.name == "step_labels")
     return (*PIPELINE[:place], *MONTE_CARLO, *PIPELINE[place + 1 :])
+
+
+def stages_on_import(stages: Sequence[Stage], imported: Collection[str]) -> tuple[Stage, ...]:
+    """What is left to do on imported tables (`formats.importing.imported_tables`), out of the stages of a build.
+
+    Nothing comes before the imported solutions and steps; a table that was imported is not made again, with imported rewards no
+    PRM is trained, and a stage whose input is neither there nor made is left out. All stages where nothing was imported.
+    InputError: a PRM is to be trained and there are no labels for it.
+    """
+    if not imported:
+        return tuple(stages)
+    done = {"problems", "samples", "solutions", "steps", *imported} | ({"prm"} if "step_scores" in imported else set[str]())
+    known = set(imported)
+    left: list[Stage] = []
+    for stage in (one for one in stages if one.name not in done):
+        if {read.table for read in stage.reads} <= known:
+            left.append(stage)
+            known.add(stage.table)
+        elif stage.makes == "model":
+            raise InputError(
+                "a PRM cannot be trained: no step labels were imported, and these solutions cannot be labelled by rollouts",
+                next_step='set step_labels.source = "outcome", or use a finished PRM: prm.kind = "given" with its path',
+            )
+    return tuple(left)
 
 
 def _predictions_of(model: str) -> Stage:

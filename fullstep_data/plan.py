@@ -17,9 +17,9 @@ from typing import Any
 import polars as pl
 from pydantic_core import to_jsonable_python
 
-from fullstep_data.stage import Stage, one_slice
-from fullstep_data.store import Slice, StoredFile
-from schemas import TABLES
+from fullstep_data.stage import Stage, Tool, one_slice
+from fullstep_data.store import Slice, StoredFile, TableRecord, Version
+from schemas import TABLES, InputError
 
 KEY_DIGITS = 32
 
@@ -61,6 +61,35 @@ def plan(stage: Stage, config: Any, inputs: Mapping[str, Sequence[InputPart]], t
         chosen = ((first,) if first else tuple(reads[0].matching(target)), *others)
         made.append(Planned(part_key(stage, config, tools, slice_args, chosen), target, slice_args, chosen))
     return made
+
+
+def require_sound(
+    stages: Sequence[Stage], tools: Mapping[str, Tool], upstream: Version | None, imported: Mapping[str, TableRecord]
+) -> None:
+    """ValueError where the list of stages itself is wrong: a fault of the program. InputError: `upstream` lacks a table."""
+    known = (set(upstream.tables) - {"rejects"} if upstream else set[str]()) | set(imported)
+    names: set[str] = set()
+    for stage in stages:
+        absent = [read.table for read in stage.reads if read.table not in known]
+        if absent and upstream is not None:
+            raise InputError(
+                what=f"the dataset has no table {', '.join(absent)}, which stage {stage.name} reads",
+                where=f"{upstream.path}, version {upstream.number}",
+                next_step=f"give a dataset that `fs-data build` has made; the tables of this one: {', '.join(upstream.tables)}",
+            )
+        absent += [accounts.table for accounts in stage.accounts if accounts.table not in {r.table for r in stage.reads}]
+        absent += [name for name in stage.tools if name not in tools]
+        if absent:
+            raise ValueError(f"stage {stage.name} needs {', '.join(absent)}, which nothing before it provides")
+        if (stage.parts_by == "source") == bool(stage.reads):
+            raise ValueError(f"stage {stage.name}: a source reads no table, and every other stage reads one")
+        if stage.table in imported:
+            raise ValueError(f"stage {stage.name} writes {stage.table}, which is imported")
+        if stage.name in names:
+            raise ValueError(f"two stages are called {stage.name}")
+        names.add(stage.name)
+        if stage.makes == "table":
+            known.add(stage.table)
 
 
 def part_key(

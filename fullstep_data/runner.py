@@ -18,7 +18,7 @@ import polars as pl
 from pydantic_core import to_jsonable_python
 
 from fullstep_data.accounts import answered_for, filtered, read_index, require_accounted
-from fullstep_data.plan import InputPart, Planned, decided_by, part_key, plan, reject_key, source_key
+from fullstep_data.plan import InputPart, Planned, decided_by, part_key, plan, reject_key, require_sound, source_key
 from fullstep_data.stage import Context, Outcome, Stage, Tool
 from fullstep_data.store import (
     Contract,
@@ -83,19 +83,24 @@ def run(
     tools: Mapping[str, Tool],
     reporter: Reporter,
     upstream: Version | None = None,
+    imported: Mapping[str, TableRecord] | None = None,
 ) -> Version:
     """Run all stages and commit one version; where nothing changed, the version that says the same is returned.
 
     recipe: given to each `Stage.config`, and kept as JSON data in the manifest. tools: by the names that stages use; one that has
     a `close()` once opened is closed after the last stage that needs it. upstream: a version of another dataset; tables that no
-    stage here writes are read from it, and its models are known to the tools.
+    stage here writes are read from it, and its models are known to the tools. imported: tables of this store that the version
+    takes over as they are (`formats.importing.imported_tables`); no stage may write one of them.
     InputError: a stage or a tool refuses its input, the disk is full, another build runs, a part was altered.
     Interrupted: Ctrl-C. ContractError: a stage broke its promise. No version is committed then, and finished parts are kept.
     """
-    _require_sound(stages, tools, upstream)
+    given = dict(imported or {})
+    require_sound(stages, tools, upstream, given)
     with store.locked():
-        _require_same_kind(stages, store, upstream)
+        _require_same_kind(stages, store, upstream, given)
         state = _Run(recipe, store, tools, reporter, upstream, stage=stages[0].name)
+        for name, record in given.items():
+            state.take_over(name, record)
         try:
             for place, stage in enumerate(stages):
                 state.run_stage(stage)
@@ -141,6 +146,19 @@ class _Run:
             ]
         self.folders.update({name: self.upstream.model(name) for name in self.upstream.manifest.models})
 
+    def take_over(self, name: str, record: TableRecord) -> None:
+        """Make a table part of the version, and its parts inputs of the stages that read it."""
+        self.tables[name] = record
+        self.inputs[name] = [
+            InputPart(
+                name,
+                part.key,
+                part.slice,
+                StoredFile(part_path(self.store.path, name, part.key), part.rows, part.sha256, part.bytes),
+            )
+            for part in record.parts
+        ]
+
     def run_stage(self, stage: Stage) -> None:
         """Make what is missing of one stage."""
         started = time.perf_counter()
@@ -168,7 +186,7 @@ class _Run:
             recipe=to_jsonable_python(self.recipe),
             upstream=_upstream_record(self.upstream),
             rejects=Contract(version=contract.version, fingerprint=contract.fingerprint),
-            tables=self.tables,
+            tables={name: self.tables[name] for name in TABLES if name in self.tables},
             models=self.models,
         )
         return self.store.commit(draft, run_record(self.timings))
@@ -282,7 +300,7 @@ class _Run:
         return frames
 
     def _record_table(self, stage: Stage, config: Any, identities: Mapping[str, str], parts: list[Part], counts: Counts) -> None:
-        name, root, contract = stage.table, self.store.path, TABLES[stage.table]
+        name, contract = stage.table, TABLES[stage.table]
         record = StageRecord(
             name=stage.name,
             revision=stage.revision,
@@ -292,26 +310,19 @@ class _Run:
             parts=tuple(parts),
         )
         before = self.tables[name].stages if name in self.tables else ()
-        self.tables[name] = TableRecord(
-            contract=Contract(version=contract.version, fingerprint=contract.fingerprint), stages=(*before, record)
-        )
-        self.inputs[name] = [
-            InputPart(
-                name,
-                part.key,
-                part.slice,
-                StoredFile(part_path(root, name, part.key), part.rows, part.sha256, part.bytes),
-            )
-            for part in self.tables[name].parts
-        ]
+        written_under = Contract(version=contract.version, fingerprint=contract.fingerprint)
+        self.take_over(name, TableRecord(contract=written_under, stages=(*before, record)))
 
 
-def _require_same_kind(stages: Sequence[Stage], store: Store, upstream: Version | None) -> None:
+def _require_same_kind(
+    stages: Sequence[Stage], store: Store, upstream: Version | None, imported: Mapping[str, TableRecord]
+) -> None:
     """InputError where the folder's latest version has tables that these stages never write: it holds something else."""
     if not store.numbers():
         return
     latest = store.version()
-    lost = [name for name in latest.manifest.tables if name not in {stage.table for stage in stages}]
+    kept = {stage.table for stage in stages} | set(imported)
+    lost = [name for name in latest.manifest.tables if name not in kept]
     if lost or (latest.manifest.upstream is None) != (upstream is None):
         raise InputError(
             what=f"the folder holds a dataset of another kind: with the tables {', '.join(latest.manifest.tables)}",
@@ -369,28 +380,3 @@ def _upstream_record(upstream: Version | None) -> Upstream | None:
     if upstream is None:
         return None
     return Upstream(number=upstream.number, sha256=sha256_of(Store(upstream.path).manifest_path(upstream.number)))
-
-
-def _require_sound(stages: Sequence[Stage], tools: Mapping[str, Tool], upstream: Version | None) -> None:
-    """ValueError where the list of stages itself is wrong: a fault of the program. InputError: `upstream` lacks a table."""
-    known = set(upstream.tables) - {"rejects"} if upstream else set[str]()
-    names: set[str] = set()
-    for stage in stages:
-        absent = [read.table for read in stage.reads if read.table not in known]
-        if absent and upstream is not None:
-            raise InputError(
-                what=f"the dataset has no table {', '.join(absent)}, which stage {stage.name} reads",
-                where=f"{upstream.path}, version {upstream.number}",
-                next_step=f"give a dataset that `fs-data build` has made; the tables of this one: {', '.join(upstream.tables)}",
-            )
-        absent += [accounts.table for accounts in stage.accounts if accounts.table not in {r.table for r in stage.reads}]
-        absent += [name for name in stage.tools if name not in tools]
-        if absent:
-            raise ValueError(f"stage {stage.name} needs {', '.join(absent)}, which nothing before it provides")
-        if (stage.parts_by == "source") == bool(stage.reads):
-            raise ValueError(f"stage {stage.name}: a source reads no table, and every other stage reads one")
-        if stage.name in names:
-            raise ValueError(f"two stages are called {stage.name}")
-        names.add(stage.name)
-        if stage.makes == "table":
-            known.add(stage.table)

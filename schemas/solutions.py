@@ -7,10 +7,12 @@ from schemas.table import Column, Reference, Rule, Table
 
 ANSWER_SOURCES = ("boxed", "hashes", "phrase", "none")
 GRADE_PATHS = ("exact", "rational", "math-verify", "no-answer", "timeout", "error")
+GIVEN = "given"
+"""What decided `correct` of an imported solution: its file (correct is null where the file does not say either)."""
 
 SOLUTIONS = Table(
     name="solutions",
-    version=1,
+    version=2,
     grain="one sampled solution",
     doc="A sampled solution with its final answer and whether that equals the gold answer.",
     key=("solution_id",),
@@ -27,14 +29,20 @@ SOLUTIONS = Table(
         Column("answer", pl.String, "Extracted final answer; null where there is none.", nullable=True),
         Column("answer_source", pl.String, "Where the answer stood in the text.", values=ANSWER_SOURCES),
         Column("correct", pl.Boolean, "Answer equals gold; null where that could not be decided.", nullable=True),
-        Column("grade_path", pl.String, "What decided `correct`.", values=GRADE_PATHS),
+        Column("grade_path", pl.String, "What decided `correct`; given: the imported file.", values=(*GRADE_PATHS, GIVEN)),
         Column("grader", pl.String, "Version of the grader."),
         Column("sampler", pl.String, "Identity of engine, model and sampling settings."),
     ),
     rules=(
         Rule("answer is null exactly where answer_source is none", "(answer IS NULL) = (answer_source = 'none')"),
-        Rule("a solution without an answer is not correct", "answer IS NOT NULL OR correct = FALSE"),
-        Rule("correct is null only after a timeout or error", "correct IS NOT NULL OR grade_path IN ('timeout', 'error')"),
+        Rule(
+            "a solution without an answer is not correct, unless a file says so",
+            "answer IS NOT NULL OR correct = FALSE OR grade_path = 'given'",
+        ),
+        Rule(
+            "correct is null only after a timeout or error, or where a file leaves it open",
+            "correct IS NOT NULL OR grade_path IN ('timeout', 'error', 'given')",
+        ),
     ),
     references=(Reference(("problem_id",), "problems"),),
 )

@@ -17,12 +17,17 @@ STEP_LABELS = Table(
         Column("step_index", pl.Int32, "Index of the step in its solution, from 0."),
         Column("labeller", pl.String, "Identity of what made the label."),
         Column("problem_id", pl.String, "The problem."),
-        Column("n_rollouts", pl.Int32, "Completions of the prefix that were looked at, solutions included.", unit="rollouts"),
+        Column(
+            "n_rollouts",
+            pl.Int32,
+            "Completions of the prefix that were looked at, solutions included; 0: an imported file does not say.",
+            unit="rollouts",
+        ),
         Column("n_correct", pl.Int32, "How many of them reached the gold answer.", unit="rollouts"),
         Column(
             "label",
             pl.Boolean,
-            "Hard label: n_correct > 0 (binary-search: also inferred from other steps). Null: left open.",
+            "Hard label: n_correct > 0 (binary-search: also inferred from other steps; imported: value > 0). Null: left open.",
             nullable=True,
         ),
         Column(
