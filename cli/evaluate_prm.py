@@ -200,8 +200,8 @@ def _scored(annotated: Annotated, folder: Path, reporter: ProgressReporter) -> t
 
     reporter.stage_started("step_scores", 1, 0)
 
-    def tick(done: int, total: int) -> None:
-        reporter.part_progress("step_scores", done / total if total else 1.0)
+    def tick(done: int, total: int, note: str = "") -> None:
+        reporter.part_progress("step_scores", done / total if total else 1.0, note)
 
     context = Context(None, {"scorer": ScorerTool(folder).open({})}, tick=tick)
     outcome = step_scores(annotated.solutions, annotated.steps, context)
