@@ -13,7 +13,7 @@ def test_an_imported_set_goes_into_prm_training_selection_and_a_policy(tmp_path:
     assert "correct: the label of the last step" in shown
     built = done("fs-data build tiny --out out", tmp_path)
     assert "going on from the imported tables: problems, solutions, steps, step_labels" in built.stderr
-    assert "the labels: monte-carlo" in built.stdout
+    assert "label 1: a rollout of the step reached the right answer" in built.stdout
     assert "(no gold answer)" in built.stdout
     assert done("fs-data check out", tmp_path).stdout.startswith("ok: 8 tables")
     again = done("fs-data build tiny --out out", tmp_path)

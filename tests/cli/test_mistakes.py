@@ -174,7 +174,7 @@ def test_usage_errors_name_the_option(built: Path):
         ("fs-data build tiny", "--out"),
         ("fs-data sql out/tiny 'SELECT 1' --format xml", "'xml' is not one of"),
         ("fs-data show out/tiny pairs --rows -1", "--rows"),
-        ("fs-train eval --model tiny-random", "--problems"),
+        ("fs-train eval --model tiny-random", "--sets"),
         ("fs-data biuld", "biuld"),
     ):
         result = invoke(line, built)

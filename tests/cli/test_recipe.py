@@ -84,7 +84,7 @@ def test_overrides_do_not_leak_into_the_next_load():
         ("pairs.score=max", ("pairs.score", "'mean'", "'max'")),
         (
             "samples.engine.kind=hff",
-            ("samples.engine.kind: there is no kind 'hff' (one of given, hf, scripted); did you mean hf?",),
+            ("samples.engine.kind: there is no kind 'hff' (one of given, hf, scripted, server, vllm); did you mean hf?",),
         ),
         ("policy.weighting.kind=tokn", ("policy.weighting.kind: there is no kind 'tokn'", "did you mean token?")),
         ("samples=5", ("samples: this is a section with keys of its own (engine, prompt, samples", "found 5")),
@@ -168,7 +168,7 @@ def test_keys_at_follows_sections_kinds_and_lists():
     assert "temperature" in keys_at(SCHEMA, ("samples",))
     assert "error_rate" in keys_at(SCHEMA, ("samples", "engine", "scripted"))
     assert keys_at(SCHEMA, ("problems", "source", "reasoning-gym", "tasks", 0)) == ["name", "size", "options"]
-    assert keys_at(SCHEMA, ("samples", "engine"), tags=True) == ["given", "hf", "scripted"]
+    assert keys_at(SCHEMA, ("samples", "engine"), tags=True) == ["given", "hf", "scripted", "server", "vllm"]
     assert keys_at(SCHEMA, ("nowhere", "at", "all")) == []
 
 

@@ -22,7 +22,17 @@ STEPS = [
     for index in range(2)
     for step in range(2)
 ]
-PAIRS = [{"pair_id": "1", "problem_id": "p", "chosen_id": "p2", "rejected_id": "p0", "margin": 0.4, "chosen_score": 0.7}]
+PAIRS = [
+    {
+        "pair_id": "1",
+        "problem_id": "p",
+        "chosen_id": "p2",
+        "rejected_id": "p0",
+        "margin": 0.4,
+        "chosen_score": 0.7,
+        "rejected_score": 0.3,
+    }
+]
 
 
 @pytest.fixture
@@ -54,7 +64,7 @@ def test_solutions_stand_by_score_and_pairs_point_at_them(connection: Any):
     found = browse(connection, problems=1).details[0]
     # Means: p0 .3, p1 .9, p2 .7; so the places are p1, p2, p0.
     assert [(one["sample"], one["score"]) for one in found["solutions"]] == [(1, 0.9), (2, 0.7), (0, 0.3)]
-    assert found["pairs"] == [[1, 2, 0.7, 0.0, 0.4]]
+    assert found["pairs"] == [[1, 2, 0.7, 0.3, 0.4]]
     # p2 was not cut into steps: its text stands for them.
     assert [one.get("steps") for one in found["solutions"]] == [
         [["step 0", 0.9, None], ["step 1", 0.9, None]],
