@@ -24,6 +24,7 @@ WITHOUT_TEST_FILE = {
     "fullstep_data/grading/pool.py": "the grader's processes: tests/fullstep_data/grading/test_grader.py",
     "fullstep_data/grading/worker.py": "the grader's processes: tests/fullstep_data/grading/test_grader.py",
     "cli/data.py": "options and one call each: tests/cli/test_help.py runs every command",
+    "cli/data_exchange.py": "options and one call each: tests/cli/test_hub.py, test_interchange.py",
     "cli/train.py": "options and one call each: tests/cli/test_help.py runs every command",
     "cli/build.py": "the command: tests/cli/test_show.py, test_mistakes.py, test_kill.py",
     "cli/recipe_keys.py": "the recipe's messages: tests/cli/test_recipe.py",
