@@ -26,8 +26,8 @@ LIST = json.dumps(ROWS, indent=1, ensure_ascii=False).encode()
         ("a.json", LIST),
         ("a.json", b"\xef\xbb\xbf \n" + LIST),
         ("a.json", LINES),
-        ("a.jsonl.gz", gzip.compress(LINES)),
-        ("a.json.gz", gzip.compress(LIST)),
+        ("a.jsonl.gz", gzip.compress(LINES, mtime=0)),
+        ("a.json.gz", gzip.compress(LIST, mtime=0)),
     ],
 )
 def test_one_set_of_records_in_every_shape(name: str, content: bytes, tmp_path: Path):
@@ -56,7 +56,7 @@ def test_a_list_longer_than_a_block(tmp_path: Path):
 @pytest.mark.parametrize(
     ("name", "content", "what"),
     [
-        ("a.jsonl.gz", gzip.compress(LINES * 50)[:-20], "ends before its end mark"),
+        ("a.jsonl.gz", gzip.compress(LINES * 50, mtime=0)[:-20], "ends before its end mark"),
         ("a.jsonl.gz", LINES, "cannot be read"),
         ("a.parquet", LINES, "cannot be read"),
         ("a.jsonl", LINES + "{'q': 'ü'}".encode("latin-1") + b"\n" + LINES, "not UTF-8 text"),
