@@ -9,6 +9,7 @@ The only file where both layers meet. Importing it imports torch, so commands do
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,9 @@ from fullstep_data.stage import Stage, Tick, Tool
 from fullstep_data.store import open_version, parse_spec
 from fullstep_data.store.disk import write_error
 from fullstep_train.config import PolicyTraining, PRMGiven
-from fullstep_train.launch import Launch, launch
+from fullstep_train.launch import Kind, Launch, launch, train
 from fullstep_train.models import identity, resolve
-from fullstep_train.policy import train_policy
 from fullstep_train.preferences import preferences_of
-from fullstep_train.prm import train_prm
 from fullstep_train.reference import load_reference, reference_identity
 from fullstep_train.scorer import Scorer, load_scorer, require_same_tokenizer, scorer_identity, step_reader
 from schemas import InputError
@@ -138,7 +137,7 @@ def build_tools(recipe: Recipe, reporter: ProgressReporter, launch: Launch | Non
     if isinstance(recipe.prm, PRMGiven):
         tools["scorer"] = scorer(recipe.step_scores.engine, Path(find_model(recipe.prm.path, reporter)))
     else:
-        tools["prm_trainer"] = Trainer(find_model(recipe.prm.base or recipe.model, reporter), _train_prm, launch)
+        tools["prm_trainer"] = Trainer(find_model(recipe.prm.base or recipe.model, reporter), "prm", launch)
         tools["scorer"] = scorer(recipe.step_scores.engine, None)
     if recipe.reference_logprobs.in_dataset:
         tools["reference"] = ReferenceTool(find_model(recipe.policy.base or recipe.model, reporter), recipe.policy)
@@ -180,24 +179,32 @@ def train_tools(
         "grader": GraderTool(recipe.solutions),
         "generator_before": generator(engine, base),
         "reference": ReferenceTool(base, recipe.policy, known),
-        "policy_trainer": Trainer(base, _train_policy, launch),
+        "policy_trainer": Trainer(base, "policy", launch),
         "generator_after": PolicyGenerator(engine),
     }
 
 
 @dataclass(frozen=True)
 class Trainer:
-    """`prm_trainer` or `policy_trainer`: a training function bound to its base model, whose content decides the result."""
+    """`prm_trainer` or `policy_trainer`: a training bound to its base model, whose content decides the result.
+
+    launch: in several processes, which decides nothing.
+    """
 
     base: str
-    train: Callable[[str, Launch | None], Callable[..., None]]
+    kind: Kind
     launch: Launch | None = None
 
     def identity(self, models: Folders) -> str:
         return identity(self.base)
 
     def open(self, models: Folders) -> Callable[..., None]:
-        return self.train(self.base, self.launch)
+        work = partial(launch, self.launch) if self.launch else train
+
+        def trained(tables: Mapping[str, pl.DataFrame], config: Any, folder: Path, tick: Tick) -> None:
+            work(self.kind, tables, config, self.base, folder, tick)
+
+        return trained
 
 
 @dataclass(frozen=True)
@@ -264,22 +271,3 @@ class ReferenceTool:
             return reference.logprobs(preferences_of(tables), self.known, tick)
 
         return logprobs
-
-
-def _train_prm(base: str, how: Launch | None) -> Callable[..., None]:
-    def train(solutions: Any, steps: Any, step_labels: Any, config: Any, folder: Path, tick: Tick) -> None:
-        tables = {"solutions": solutions, "steps": steps, "step_labels": step_labels}
-        if how:
-            return launch(how, "prm", tables, config, base, folder, tick)
-        return train_prm(**tables, config=config, base=base, folder=folder, tick=tick)
-
-    return train
-
-
-def _train_policy(base: str, how: Launch | None) -> Callable[..., None]:
-    def train(tables: Mapping[str, pl.DataFrame], reference: pl.DataFrame, config: Any, folder: Path, tick: Tick) -> None:
-        if how:
-            return launch(how, "policy", {**tables, "reference_logprobs": reference}, config, base, folder, tick)
-        return train_policy(preferences_of(tables), reference, config, base, folder, tick)
-
-    return train

@@ -17,10 +17,12 @@ def policy(
     folder: Path,
 ) -> None:
     """Learns from pairs of whole solutions. Leaves a model in `folder`; on the folder of a killed try it goes on from there."""
-    tables = {"pairs": pairs, "solutions": solutions, "steps": steps, "step_scores": step_scores}
-    context.tools["policy_trainer"](tables, reference_logprobs, context.config, folder, context.tick)
+    preferences = {"pairs": pairs, "solutions": solutions, "steps": steps, "step_scores": step_scores}
+    tables = {**preferences, "reference_logprobs": reference_logprobs}
+    context.tools["policy_trainer"](tables, context.config, folder, context.tick)
 
 
 def next_step_policy(step_pairs: pl.DataFrame, reference_logprobs: pl.DataFrame, context: Context, folder: Path) -> None:
     """Learns from pairs of next steps (Step-DPO)."""
-    context.tools["policy_trainer"]({"step_pairs": step_pairs}, reference_logprobs, context.config, folder, context.tick)
+    tables = {"step_pairs": step_pairs, "reference_logprobs": reference_logprobs}
+    context.tools["policy_trainer"](tables, context.config, folder, context.tick)

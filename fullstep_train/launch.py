@@ -1,6 +1,7 @@
-"""Training in several processes: this module under `accelerate launch`, on tables that were written down for it.
+"""Training by kind, in this process or in several: this module under `accelerate launch`, on tables written down for it.
 
-    launch(Launch(processes=2), "policy", tables, config, base, folder, tick)      # as train_policy, by two processes
+    train("policy", tables, config, base, folder, tick)
+    launch(Launch(processes=2), "policy", tables, config, base, folder, tick)      # the same by two processes
 
 The result is that of one process, up to rounding. What the processes cannot do they say through the launching one: its caller
 sees the same ticks and errors as of a training in its own process, and a Ctrl-C ends them all; checkpoints are kept.
@@ -11,22 +12,20 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
-from accelerate import PartialState
 
-from fullstep_train.config import PolicyTraining, PRMTraining
-from fullstep_train.policy import train_policy
+from fullstep_train.config import PolicyTraining, PRMTraining, Training
 from fullstep_train.preferences import preferences_of
-from fullstep_train.prm import train_prm
 from fullstep_train.progress import Tick
 from schemas import InputError
 
 Kind = Literal["prm", "policy"]
+CONFIGS: dict[Kind, type[Training]] = {"prm": PRMTraining, "policy": PolicyTraining}
 REFUSED = 3
 """Exit code of a process that has written down an InputError."""
 TOLD = 20
@@ -96,21 +95,24 @@ def _has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def _trainers() -> dict[str, tuple[Any, Callable[..., None]]]:
-    """What a process does, by kind: its config type, and the work."""
+def train(kind: Kind, tables: Mapping[str, pl.DataFrame], config: Any, base: str, folder: Path, tick: Tick) -> None:
+    """`train_prm` or `train_policy`, in this process. tables: as in `launch`."""
+    # The Trainer and peft take seconds to import: only where something is trained.
+    if kind == "prm":
+        from fullstep_train.prm import train_prm
 
-    def prm(tables: dict[str, pl.DataFrame], *rest: Any) -> None:
-        train_prm(tables["solutions"], tables["steps"], tables["step_labels"], *rest)
+        train_prm(**tables, config=config, base=base, folder=folder, tick=tick)
+    else:
+        from fullstep_train.policy import train_policy
 
-    def policy(tables: dict[str, pl.DataFrame], *rest: Any) -> None:
-        reference = tables.pop("reference_logprobs")
-        train_policy(preferences_of(tables), reference, *rest)
-
-    return {"prm": (PRMTraining, prm), "policy": (PolicyTraining, policy)}
+        preferences = preferences_of({name: table for name, table in tables.items() if name != "reference_logprobs"})
+        train_policy(preferences, tables["reference_logprobs"], config, base, folder, tick)
 
 
 def work(job: Path) -> None:
     """What each of the processes does."""
+    from accelerate import PartialState
+
     settings = json.loads((job / "job.json").read_text())
     state = PartialState()
 
@@ -118,10 +120,10 @@ def work(job: Path) -> None:
         if state.is_main_process:
             print("tick", done, total, flush=True)  # noqa: T201  # read by `_follow`
 
-    config_type, train = _trainers()[settings["kind"]]
+    config = CONFIGS[settings["kind"]].model_validate(settings["config"])
     tables = {name: pl.read_parquet(job / f"{name}.parquet") for name in settings["tables"]}
     try:
-        train(tables, config_type.model_validate(settings["config"]), settings["base"], Path(settings["folder"]), tick)
+        train(settings["kind"], tables, config, settings["base"], Path(settings["folder"]), tick)
     except InputError as error:
         told = {name: getattr(error, name) for name in ("what", "where", "count", "examples", "next_step")}
         (job / f"refused-{state.process_index}.json").write_text(json.dumps(told))

@@ -19,7 +19,7 @@ from torch import Tensor
 from fullstep_train import models
 from fullstep_train.config import PolicyTraining
 from fullstep_train.forward import Runs, answer_logprobs, no_dropout, probe
-from fullstep_train.groups import Dropped, Group, Solution, reject_rows
+from fullstep_train.groups import Group, Solution, reject_rows
 from fullstep_train.preferences import Preferences, SolutionPairs
 from fullstep_train.progress import Tick, no_tick
 from schemas import TABLES, InputError
@@ -87,7 +87,7 @@ class Reference:
                 }
             tick(done, len(groups))
         ordered = sorted(rows.values(), key=lambda row: (row["problem_id"], row["token_hash"]))
-        return TABLE.check(TABLE.frame(ordered), where="reference_logprobs"), _rejects(dropped)
+        return TABLE.check(TABLE.frame(ordered), where="reference_logprobs"), reject_rows("reference_logprobs", dropped)
 
     def _computed(self, solutions: Sequence[Solution]) -> dict[str, list[float]]:
         if not solutions:
@@ -121,10 +121,6 @@ def usable(table: pl.DataFrame, groups: Sequence[Group], identity: str) -> dict[
             next_step="make the table from the same pairs with the same base model (`load_reference`)",
         )
     return found
-
-
-def _rejects(dropped: Dropped) -> pl.DataFrame:
-    return reject_rows("reference_logprobs", dropped)
 
 
 def _types(config: PolicyTraining) -> tuple[torch.dtype, torch.dtype]:
