@@ -18,7 +18,7 @@ from fullstep_data.query import Parts, located
 from fullstep_data.store import Version
 from fullstep_data.store.history import differences
 from fullstep_data.store.views import table_body
-from schemas import TABLES
+from schemas import TABLES, InputError
 from schemas.errors import MAX_EXAMPLES
 
 SIDES = ("before", "after")
@@ -81,8 +81,8 @@ class Diff:
 
 
 def diff(before: Version, after: Version) -> Diff:
-    """Compare two versions. InputError: a part of either is missing or truncated."""
-    with _both(before, after) as connection:
+    """Compare two versions. InputError: a part of either is missing, truncated or damaged."""
+    with both(before, after) as connection:
         return Diff(
             recipe=tuple(differences("", before.manifest.recipe, after.manifest.recipe)),
             tables={
@@ -98,24 +98,37 @@ def _in_both(name: str, before: Version, after: Version) -> bool:
 
 
 @contextmanager
-def _both(before: Version, after: Version) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with the tables of both: before.steps, after.steps, and before_only.steps: its parts that the other lacks."""
+def both(before: Version, after: Version) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with the tables of both: before.steps, after.steps, and before_only.steps: its parts that the other lacks.
+
+    InputError: a part of either is missing, truncated or damaged.
+    """
     with tempfile.TemporaryDirectory(prefix="fullstep-diff-") as spill, duckdb.connect(":memory:") as connection:
         connection.execute(f"SET temp_directory = '{spill}'")
-        for side, version, other in (("before", before, after), ("after", after, before)):
-            files = [file for table in version.tables.values() for file in table.stored]
-            for file in files:
-                file.require_size()
-            connection.register_filesystem(Parts(version.path, [file.path for file in files], side))
-            for schema, leave_out in ((side, set[str]()), (f"{side}_only", _checksums(other))):
-                connection.execute(f"CREATE SCHEMA {schema}")
-                for name, table in TABLES.items():
-                    stored = version.tables[name].stored if name in version.tables else ()
-                    names = [located(version, file.path, side) for file in stored if file.sha256 not in leave_out]
-                    connection.execute(f"CREATE VIEW {schema}.{name} AS {table_body(table, names)}")
-        yield connection
-        for side in SIDES:
-            connection.unregister_filesystem(side)
+        try:
+            for side, version, other in (("before", before, after), ("after", after, before)):
+                _see(connection, side, version, other)
+            yield connection
+        except duckdb.Error as error:
+            step = "a part may be damaged: `fs-data check` finds it"
+            raise InputError(what=str(error).splitlines()[0], where=str(after.path), next_step=step) from error
+        finally:
+            for side in SIDES:
+                connection.unregister_filesystem(side)
+
+
+def _see(connection: duckdb.DuckDBPyConnection, side: str, version: Version, other: Version) -> None:
+    """The tables of one version as schema `side`; as `side`_only the parts of it that the other lacks."""
+    files = [file for table in version.tables.values() for file in table.stored]
+    for file in files:
+        file.require_size()
+    connection.register_filesystem(Parts(version.path, [file.path for file in files], side))
+    for schema, leave_out in ((side, set[str]()), (f"{side}_only", _checksums(other))):
+        connection.execute(f"CREATE SCHEMA {schema}")
+        for name, table in TABLES.items():
+            stored = version.tables[name].stored if name in version.tables else ()
+            names = [located(version, file.path, side) for file in stored if file.sha256 not in leave_out]
+            connection.execute(f"CREATE VIEW {schema}.{name} AS {table_body(table, names)}")
 
 
 def _checksums(version: Version) -> set[str]:

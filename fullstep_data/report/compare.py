@@ -6,24 +6,17 @@
 The rows of both versions stand in one DuckDB connection, as schemas `before` and `after`.
 """
 
-import os
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import duckdb
 import polars as pl
 
-from fullstep_data.query import SCHEME, Parts
+from fullstep_data.diff import SIDES, both
 from fullstep_data.report.queries import BINS, around_zero, shares
 from fullstep_data.store import Version
 from fullstep_data.store.history import differences
-from fullstep_data.store.views import table_body
-from schemas import TABLES, InputError
-
-SIDES = ("before", "after")
+from schemas import TABLES
 
 REWARDS = f"""
 SELECT '{{side}}' AS series, least(floor(reward * {BINS}), {BINS - 1})::INT AS bin, count(*) AS count
@@ -83,7 +76,7 @@ class Changes:
 
 def compare(before: Version, after: Version, problems: Sequence[str] = ()) -> Changes:
     """The changes from `before` to `after`. problems: ids whose fate to tell. InputError: a part is missing or damaged."""
-    with _both(before, after) as connection:
+    with both(before, after) as connection:
         names = [name for name in TABLES if name in before.tables or name in after.tables]
         tables = [_keys(connection, name, before, after) for name in names]
         series = pl.concat([connection.sql(REWARDS.format(side=side)).pl() for side in SIDES])
@@ -109,29 +102,3 @@ def _keys(connection: duckdb.DuckDBPyConnection, name: str, before: Version, aft
     gone, new = (connection.execute(lacking.format(*sides)).fetchall()[0][0] for sides in (SIDES, SIDES[::-1]))
     rows = (version.tables[name].rows if name in version.tables else None for version in (before, after))
     return (name, *rows, gone, new)
-
-
-@contextmanager
-def _both(before: Version, after: Version) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection that sees the files of both versions and no others."""
-    versions = dict(zip(SIDES, (before, after), strict=True))
-    root = Path(os.path.commonpath([version.path.resolve() for version in versions.values()]))
-    stored = [file for version in versions.values() for table in version.tables.values() for file in table.stored]
-    for file in stored:
-        file.require_size()
-    with tempfile.TemporaryDirectory(prefix="fullstep-compare-") as spill, duckdb.connect(":memory:") as connection:
-        connection.execute(f"SET temp_directory = '{spill}'")
-        connection.register_filesystem(Parts(root, [file.path.resolve() for file in stored]))
-        try:
-            for side, version in versions.items():
-                connection.execute(f"CREATE SCHEMA {side}")
-                for name, table in TABLES.items():
-                    paths = version.files(name) if name in version.tables else []
-                    files = [f"{SCHEME}://{path.resolve().relative_to(root).as_posix()}" for path in paths]
-                    connection.execute(f"CREATE VIEW {side}.{name} AS {table_body(table, files)}")
-            yield connection
-        except duckdb.Error as error:
-            step = "a part may be damaged: `fs-data check` finds it"
-            raise InputError(what=str(error).splitlines()[0], where=str(after.path), next_step=step) from error
-        finally:
-            connection.unregister_filesystem(SCHEME)
