@@ -16,8 +16,9 @@ import polars as pl
 from cli.prm_summary import prm_summary
 from cli.progress import ProgressReporter, progress
 from cli.render import show
+from fullstep_data.engines.tokenizer import load_tokenizer
 from fullstep_data.evaluation import is_dataset
-from fullstep_data.prompts import Chat, load_template, plain_prompt
+from fullstep_data.prompts import Chat, load_template
 from fullstep_data.sources.processbench import Annotated, Form, processbench, read_processbench
 from fullstep_data.stage import Context
 from fullstep_data.step_scores import step_scores
@@ -211,19 +212,5 @@ def _scored(annotated: Annotated, folder: Path, reporter: ProgressReporter) -> t
 
 def _renderer(folder: Path, how: Measured) -> Callable[[str], str]:
     """A problem's text to a prompt, by the template and the PRM's own tokenizer."""
-    from fullstep_train.models import load_tokenizer
-
     template, tokenizer = load_template(how.template), load_tokenizer(folder)
-    chat = how.chat or template.chat
-    first = tokenizer("a")["input_ids"][0]
-    start = tokenizer.bos_token if tokenizer.bos_token_id is not None and first == tokenizer.bos_token_id else ""
-
-    def render(problem: str) -> str:
-        user = template.fill(problem)
-        if chat == "never" or not tokenizer.chat_template:
-            return start + plain_prompt(template.system, user)
-        messages = [{"role": "system", "content": template.system}] if template.system else []
-        messages.append({"role": "user", "content": user})
-        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-
-    return render
+    return lambda problem: tokenizer.render(template.system, template.fill(problem), how.chat or template.chat)
