@@ -17,6 +17,8 @@ from typing import Any, NoReturn
 import click
 
 USAGE_ERROR = 2
+DATASET = "DIR[@VERSION]"
+"""How help names a dataset."""
 INTERRUPTED = 130
 
 

@@ -10,11 +10,10 @@ import sys
 
 import click
 
-from cli.command import App, Command
+from cli.command import DATASET, App, Command
 from cli.data_exchange import COMMANDS as EXCHANGE
 from cli.processes import Processes, processes_options
 
-DATASET = "DIR[@VERSION]"
 FORM = click.Choice(["table", "csv", "json", "markdown", "parquet"])
 HOURS = click.FloatRange(min=0)
 

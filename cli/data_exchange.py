@@ -8,9 +8,7 @@
 
 import click
 
-from cli.command import Command
-
-DATASET = "DIR[@VERSION]"
+from cli.command import DATASET, Command
 
 
 @click.command(

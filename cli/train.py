@@ -151,29 +151,28 @@ def evaluate(
     set of samples, at 1, 2, 4 … of them. Run the same command again with --out after an interruption, or with more
     samples or rules: what was sampled is not sampled again.
     """
-    from cli.evaluate import Shown, decide, engine_of, questions_of
-    from cli.evaluate import evaluate as evaluate_model
+    from cli import evaluate as evaluation
     from fullstep_data.config import PromptConfig, StepsConfig
     from fullstep_data.decoding import parse
     from fullstep_data.evaluation import EvalRecipe
 
     rules = tuple(rule.name for rule in parse(decode))
-    shown = Shown(out=out, threshold=threshold, calibrate=calibrate, curve=curve)
+    shown = evaluation.Shown(out=out, threshold=threshold, calibrate=calibrate, curve=curve)
     if samples:
         if model or sets:
             raise click.UsageError("--samples stands instead of --model and --sets: its problems and its model are known")
-        decide(samples, rules, prm, shown)
+        evaluation.decide(samples, rules, prm, shown)
         return
     if not sets:
         raise click.UsageError("name the problems: --sets SET,… (or decide over stored samples: --samples DIR)")
-    writer = engine_of(engine)
+    writer = evaluation.engine_of(engine)
     if model is None and writer.kind == "hf":
         raise click.UsageError("name the model: --model NAME")
     recipe = EvalRecipe(
         model=model or writer.kind,
         prm=prm,
         decode=rules,
-        questions=questions_of(sets, preset, {"question": question, "answer": answer}, limit),
+        questions=evaluation.questions_of(sets, preset, {"question": question, "answer": answer}, limit),
         engine=writer,
         prompt=PromptConfig(template=template, chat=chat),
         max_tokens=max_tokens,
@@ -182,7 +181,7 @@ def evaluate(
         seed=seed,
         steps=StepsConfig(splitter=splitter),
     )
-    evaluate_model(recipe, shown)
+    evaluation.evaluate(recipe, shown)
 
 
 def _two_names(ctx: click.Context, parameter: click.Parameter, text: str | None) -> tuple[str, str] | None:
