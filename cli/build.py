@@ -14,6 +14,7 @@ from cli.processes import ALONE, Processes
 from cli.progress import progress
 from cli.recipe import load
 from cli.render import say, show
+from cli.trackers import begin
 from fullstep_data.formats.importing import imported_tables
 from fullstep_data.pipeline import stages_on_import
 from fullstep_data.query import connect
@@ -22,8 +23,13 @@ from fullstep_data.store import Store, Version
 from schemas import InputError
 
 
-def build(recipe_name: str, out: str, overrides: Sequence[str], processes: Processes = ALONE) -> Version:
-    """Build or grow the dataset in folder `out`, show what it holds now, and return the version."""
+def build(
+    recipe_name: str, out: str, overrides: Sequence[str], processes: Processes = ALONE, trackers: tuple[str, ...] = ()
+) -> Version:
+    """Build or grow the dataset in folder `out`, show what it holds now, and return the version.
+
+    trackers: follow the PRM's training, with names that cli.trackers knows.
+    """
     recipe = load(recipe_name, overrides)
     from cli.tools import build_stages, build_tools  # torch: only once the recipe is known to be good
 
@@ -38,8 +44,9 @@ def build(recipe_name: str, out: str, overrides: Sequence[str], processes: Proce
         )
     if imported:
         say(f"going on from the imported tables: {', '.join(imported)}")
+    begin(trackers, Path(out))
     with progress() as reporter:
-        tools = build_tools(recipe, reporter, processes.launch())
+        tools = build_tools(recipe, reporter, processes.launch(), trackers)
         version = run(stages, recipe, store, tools, reporter, imported=imported)
     with connect(version) as connection:
         summary = build_summary(

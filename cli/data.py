@@ -13,6 +13,7 @@ import click
 from cli.command import DATASET, App, Command
 from cli.data_exchange import COMMANDS as EXCHANGE
 from cli.processes import Processes, processes_options
+from cli.trackers import trackers_option
 
 FORM = click.Choice(["table", "csv", "json", "markdown", "parquet"])
 HOURS = click.FloatRange(min=0)
@@ -40,7 +41,10 @@ def main() -> None:
 @click.option("--out", required=True, metavar="DIR", help="Folder of the dataset: made if it is missing, grown if it is there.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe; may be repeated.")
 @processes_options
-def build(recipe: str, out: str, overrides: tuple[str, ...], processes: int, accelerate_config: str | None) -> None:
+@trackers_option
+def build(
+    recipe: str, out: str, overrides: tuple[str, ...], processes: int, accelerate_config: str | None, trackers: tuple[str, ...]
+) -> None:
     """Build a dataset, from problems to preference pairs.
 
     Samples solutions, grades them, cuts them into steps, labels the steps, trains a PRM on them, scores every step with
@@ -51,7 +55,7 @@ def build(recipe: str, out: str, overrides: tuple[str, ...], processes: int, acc
     """
     from cli.build import build as build_dataset
 
-    build_dataset(recipe, out, overrides, Processes(processes, accelerate_config))
+    build_dataset(recipe, out, overrides, Processes(processes, accelerate_config), trackers)
 
 
 @main.command(

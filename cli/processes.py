@@ -6,7 +6,6 @@ def build(..., processes: int, accelerate_config: str | None): build_data(..., P
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,7 +27,7 @@ class Processes:
 
         if self.processes == 1 and self.accelerate_config is None:
             return None
-        return Launch(self.processes, Path(self.accelerate_config) if self.accelerate_config else None)
+        return Launch(self.processes, self.accelerate_config)
 
 
 ALONE = Processes()
@@ -39,5 +38,7 @@ def processes_options(command: Callable[..., Any]) -> Callable[..., Any]:
     count = click.option(
         "--processes", default=1, show_default=True, type=click.IntRange(min=1), help="Train in so many processes: one per GPU."
     )
-    config = click.option("--accelerate-config", metavar="FILE", help="What `accelerate config` wrote, for other set-ups.")
+    config = click.option(
+        "--accelerate-config", metavar="NAME|FILE", help="zero2, zero3, fsdp2, or what `accelerate config` wrote."
+    )
     return count(config(command))

@@ -3,7 +3,8 @@
     with progress() as reporter:
         run(PIPELINE, recipe, store, tools, reporter)
 
-`reporter` keeps `fullstep_data.runner.Reporter`. A part in hand counts by the fraction that its stage ticks. The ETA is
+`reporter` keeps `fullstep_data.runner.Reporter`; `reporter.figures` takes the figures of a training. A part in hand
+counts by the fraction that its stage ticks. The ETA is
 the time spent on a stage in this run, times the share that is left, over the share done in this run: parts found finished
 are no speed.
 """
@@ -19,8 +20,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from cli.figures import LiveTable
+
 PLAIN_SECONDS = 5.0
 """Least time between two lines of a stage where there is no terminal."""
+TABLE_SECONDS = 1.0
+"""Least time between two rows of a training's figures on a terminal."""
 
 Clock = Callable[[], float]
 
@@ -68,6 +73,8 @@ class View(Protocol):
 
     def moved(self, pace: Pace) -> None: ...
 
+    def figures(self, row: Mapping[str, float]) -> None: ...
+
     def line(self, text: str) -> None: ...
 
 
@@ -94,6 +101,10 @@ class ProgressReporter:
             self._pace.move(self._clock(), self._pace.done + 1, 0.0)
             self._view.moved(self._pace)
 
+    def figures(self, row: Mapping[str, float]) -> None:
+        """One optimiser step of the training in hand."""
+        self._view.figures(row)
+
     def stage_done(self, name: str, rows: int | None, rejected: Mapping[str, int], seconds: float, reused: int) -> None:
         self._view.line(finished_line(name, rows, rejected, seconds, reused))
         self._pace = None
@@ -110,9 +121,10 @@ class Eta(ProgressColumn):
 class Bars:
     """One live bar for the stage in hand; finished stages become lines above it."""
 
-    def __init__(self, bars: Progress) -> None:
+    def __init__(self, bars: Progress, clock: Clock = time.monotonic) -> None:
         self._bars = bars
         self._task: TaskID | None = None
+        self._table = LiveTable(self._print, clock, TABLE_SECONDS)
 
     def begin(self, pace: Pace) -> None:
         self._clear()
@@ -123,8 +135,15 @@ class Bars:
         if self._task is not None:
             self._bars.update(self._task, completed=pace.position, parts=f"{pace.done}/{pace.total}", note=pace.note)
 
+    def figures(self, row: Mapping[str, float]) -> None:
+        self._table.add(row)
+
     def line(self, text: str) -> None:
+        self._table.end()
         self._clear()
+        self._print(text)
+
+    def _print(self, text: str) -> None:
         self._bars.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _clear(self) -> None:
@@ -141,6 +160,7 @@ class Lines:
         self._clock = clock
         self._every = every
         self._last = clock()
+        self._table = LiveTable(lambda text: write(f"{text}\n"), clock, every)
 
     def begin(self, pace: Pace) -> None:
         self._last = self._clock()
@@ -156,7 +176,11 @@ class Lines:
         note = f", {pace.note}" if pace.note else ""
         self._write(f"{pace.name}: {share:.0%}, part {pace.done}/{pace.total}, {duration(now - pace.started)}{left}{note}\n")
 
+    def figures(self, row: Mapping[str, float]) -> None:
+        self._table.add(row)
+
     def line(self, text: str) -> None:
+        self._table.end()
         self._write(f"{text}\n")
 
 

@@ -16,6 +16,7 @@ from cli.processes import ALONE, Processes
 from cli.progress import progress
 from cli.recipe import Recipe, learnt, load
 from cli.render import show
+from cli.trackers import begin
 from cli.train_summary import Training, train_summary
 from fullstep_data.hub.address import is_address, parse
 from fullstep_data.pipeline import Learnt
@@ -26,11 +27,17 @@ from schemas import InputError
 
 
 def run(
-    recipe_name: str, data: str, out: str, overrides: Sequence[str], processes: Processes = ALONE, plot: Path | None = None
+    recipe_name: str,
+    data: str,
+    out: str,
+    overrides: Sequence[str],
+    processes: Processes = ALONE,
+    plot: Path | None = None,
+    trackers: tuple[str, ...] = (),
 ) -> Version:
     """Train on the dataset `data` into the folder `out`, show what came of it, and return the run's version.
 
-    plot: a PNG file for the course of the training.
+    plot: a PNG file for the course of the training. trackers: follow it, with names that cli.trackers knows.
     """
     recipe = load(recipe_name, overrides)
     if plot:
@@ -42,9 +49,10 @@ def run(
         data = f"{upstream.path}@{upstream.number}"
     from cli.tools import train_tools  # torch: only once recipe and dataset are known to be good
 
+    begin(trackers, Path(out))
     known = upstream.frame("reference_logprobs") if "reference_logprobs" in upstream.tables else None
     with progress() as reporter:
-        tools = train_tools(recipe, reporter, known, processes.launch())
+        tools = train_tools(recipe, reporter, known, processes.launch(), trackers)
         version = run_stages(training_stages(table), recipe, Store.create(Path(out)), tools, reporter, upstream=upstream)
     show(train_summary(version.frame("predictions"), training(version), eval_options(recipe), data, out))
     if plot:

@@ -45,6 +45,7 @@ from fullstep_train.config import PolicyTraining, PRMGiven
 from fullstep_train.launch import Kind, Launch, launch, train
 from fullstep_train.models import identity, resolve
 from fullstep_train.preferences import preferences_of
+from fullstep_train.progress import Figures, Watch, no_figures
 from fullstep_train.reference import load_reference, reference_identity
 from fullstep_train.scorer import Scorer, load_scorer, require_same_tokenizer, scorer_identity, step_reader
 from schemas import InputError
@@ -125,8 +126,10 @@ def build_stages(recipe: Recipe) -> tuple[Stage, ...]:
     return (*stages, reference_of(learnt(recipe))) if recipe.reference_logprobs.in_dataset else stages
 
 
-def build_tools(recipe: Recipe, reporter: ProgressReporter, launch: Launch | None = None) -> dict[str, Tool]:
-    """The tools that `build_stages` need. launch: train the PRM in several processes."""
+def build_tools(
+    recipe: Recipe, reporter: ProgressReporter, launch: Launch | None = None, trackers: tuple[str, ...] = ()
+) -> dict[str, Tool]:
+    """The tools that `build_stages` need. launch: train the PRM in several processes. trackers: follow its training."""
     tools: dict[str, Tool] = {
         "grader": GraderTool(recipe.solutions),
         "generator": sampler(recipe.samples.engine, recipe.model, reporter),
@@ -137,7 +140,9 @@ def build_tools(recipe: Recipe, reporter: ProgressReporter, launch: Launch | Non
     if isinstance(recipe.prm, PRMGiven):
         tools["scorer"] = scorer(recipe.step_scores.engine, Path(find_model(recipe.prm.path, reporter)))
     else:
-        tools["prm_trainer"] = Trainer(find_model(recipe.prm.base or recipe.model, reporter), "prm", launch)
+        tools["prm_trainer"] = Trainer(
+            find_model(recipe.prm.base or recipe.model, reporter), "prm", launch, reporter.figures, trackers
+        )
         tools["scorer"] = scorer(recipe.step_scores.engine, None)
     if recipe.reference_logprobs.in_dataset:
         tools["reference"] = ReferenceTool(find_model(recipe.policy.base or recipe.model, reporter), recipe.policy)
@@ -167,11 +172,16 @@ def find_prm(name: str, reporter: ProgressReporter) -> Path:
 
 
 def train_tools(
-    recipe: Recipe, reporter: ProgressReporter, known: pl.DataFrame | None = None, launch: Launch | None = None
+    recipe: Recipe,
+    reporter: ProgressReporter,
+    known: pl.DataFrame | None = None,
+    launch: Launch | None = None,
+    trackers: tuple[str, ...] = (),
 ) -> dict[str, Tool]:
     """The tools of `fullstep_data.pipeline.training`.
 
     known: the dataset's own table reference_logprobs, if it has one. launch: train in several processes.
+    trackers: follow the training.
     """
     base = find_model(recipe.policy.base or recipe.model, reporter)
     engine = HFEngine(batch_size=recipe.evaluation.batch_size)
@@ -179,7 +189,7 @@ def train_tools(
         "grader": GraderTool(recipe.solutions),
         "generator_before": generator(engine, base),
         "reference": ReferenceTool(base, recipe.policy, known),
-        "policy_trainer": Trainer(base, "policy", launch),
+        "policy_trainer": Trainer(base, "policy", launch, reporter.figures, trackers),
         "generator_after": PolicyGenerator(engine),
     }
 
@@ -188,12 +198,14 @@ def train_tools(
 class Trainer:
     """`prm_trainer` or `policy_trainer`: a training bound to its base model, whose content decides the result.
 
-    launch: in several processes, which decides nothing.
+    launch, figures, trackers: in several processes, and who looks on, which decide nothing.
     """
 
     base: str
     kind: Kind
     launch: Launch | None = None
+    figures: Figures = no_figures
+    trackers: tuple[str, ...] = ()
 
     def identity(self, models: Folders) -> str:
         return identity(self.base)
@@ -202,7 +214,7 @@ class Trainer:
         work = partial(launch, self.launch) if self.launch else train
 
         def trained(tables: Mapping[str, pl.DataFrame], config: Any, folder: Path, tick: Tick) -> None:
-            work(self.kind, tables, config, self.base, folder, tick)
+            work(self.kind, tables, config, self.base, folder, Watch(tick, self.figures, self.trackers))
 
         return trained
 

@@ -12,6 +12,7 @@ import click
 
 from cli.command import App, Command
 from cli.processes import Processes, processes_options
+from cli.trackers import trackers_option
 
 Preset = Literal["gsm8k", "math", "svamp", "aqua", "metamath"]
 Chat = Literal["auto", "always", "never"]
@@ -52,6 +53,7 @@ def main() -> None:
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe; may be repeated.")
 @click.option("--plot", metavar="FILE.png", type=click.Path(path_type=Path), help="Draw the course of the training.")
 @processes_options
+@trackers_option
 def run(
     recipe: str,
     data: str,
@@ -60,6 +62,7 @@ def run(
     plot: Path | None,
     processes: int,
     accelerate_config: str | None,
+    trackers: tuple[str, ...],
 ) -> None:
     """Train a policy on pairs, and evaluate it before and after.
 
@@ -69,7 +72,7 @@ def run(
     """
     from cli.run import run as run_training
 
-    run_training(recipe, data, out, overrides, Processes(processes, accelerate_config), plot)
+    run_training(recipe, data, out, overrides, Processes(processes, accelerate_config), plot, trackers)
 
 
 @main.command(

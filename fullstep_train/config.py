@@ -24,13 +24,16 @@ class Config(BaseModel):
 class LoRA(Config):
     """Low-rank adapters (peft), merged into the saved model. alpha / rank scales them.
 
-    targets: endings of module names, or `all-linear`: every linear layer but the head.
+    targets: endings of module names, or `all-linear`: every linear layer but the head. quantised: the frozen weights are held
+    in 4-bit NormalFloat (QLoRA, Dettmers et al., arXiv 2305.14314; extra `qlora`); the saved model is the unquantised one plus
+    what was learnt. The reference is then the quantised model, as that is what the policy starts from.
     """
 
     rank: int = Field(default=16, ge=1)
     alpha: float = Field(default=32.0, gt=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    quantised: Literal["nf4"] | None = None
 
 
 class Training(Config):
@@ -58,6 +61,11 @@ class Training(Config):
     lora: LoRA | None = None
     save_every: int = Field(default=50, ge=1)
     seed: int = 0
+
+
+def quantised(config: Training) -> bool:
+    """Whether the frozen weights of this training are quantised."""
+    return config.lora is not None and config.lora.quantised is not None
 
 
 class PRMTraining(Training):

@@ -12,19 +12,28 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForTokenClassification, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+)
 
 from fullstep_train.builtin import BUILTIN, ensure
 from fullstep_train.progress import Tick, no_tick, quiet
 from schemas import InputError
 from schemas.model_files import model_identity
 
+HEADS = ("lm_head", "score", "classifier")
+"""What transformers calls the last layer of a language model, or of a token classifier."""
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
@@ -94,22 +103,45 @@ def load_tokenizer(model: Path | str) -> Any:
     return tokenizer
 
 
-def load_causal(model: Path | str, dtype: torch.dtype) -> Any:
-    """The causal language model, weights in `dtype`, in eval mode, on the CPU."""
+def load_causal(model: Path | str, dtype: torch.dtype, quantise: bool = False) -> Any:
+    """The causal language model, weights in `dtype`, in eval mode, on the CPU; quantised, on the device that computes."""
+    more = in_four_bits(dtype) if quantise else {}
     with quiet(), _readable(model, "model"):
-        return AutoModelForCausalLM.from_pretrained(model, dtype=dtype).eval()
+        return AutoModelForCausalLM.from_pretrained(model, dtype=dtype, **more).eval()
 
 
-def load_token_classifier(model: Path | str, dtype: torch.dtype, **settings: Any) -> Any:
-    """The model as a *ForTokenClassification; `settings` go into its config.
+def load_token_classifier(model: Path | str, dtype: torch.dtype, quantise: bool = False, **settings: Any) -> Any:
+    """The model as a *ForTokenClassification, where `load_causal` would have it; `settings` go into its config.
 
     A head that the folder does not hold is left as transformers made it.
     """
+    more = in_four_bits(dtype) if quantise else {}
     with quiet(), _readable(model, "model"):
         config = AutoConfig.from_pretrained(model)
         for name, value in settings.items():
             setattr(config, name, value)
-        return AutoModelForTokenClassification.from_pretrained(model, config=config, dtype=dtype).eval()
+        return AutoModelForTokenClassification.from_pretrained(model, config=config, dtype=dtype, **more).eval()
+
+
+def in_four_bits(dtype: torch.dtype) -> dict[str, Any]:
+    """How transformers loads linear layers, but the heads, in 4-bit NormalFloat, its scales quantised too (arXiv 2305.14314,
+    section 3), computing in `dtype`. InputError: bitsandbytes is not installed.
+    """
+    if find_spec("bitsandbytes") is None:
+        raise InputError(
+            what="quantised weights need a package that is not installed",
+            where="lora.quantised",
+            examples=["bitsandbytes"],
+            next_step='pip install "fullstep[qlora]", or leave lora.quantised out',
+        )
+    how = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=list(HEADS),
+    )
+    return {"quantization_config": how, "device_map": {"": device()}}
 
 
 @contextmanager

@@ -24,11 +24,11 @@ from fullstep_train.forward import Runs
 from fullstep_train.groups import Group, passes, reject_rows
 from fullstep_train.losses import log_ratios, preference_figures, sft, stepwise_dpo
 from fullstep_train.preferences import Preferences, SolutionPairs, StepPairs
-from fullstep_train.progress import Tick, no_tick
-from fullstep_train.reference import load_causal, longest_of, reference_identity, usable
+from fullstep_train.progress import UNWATCHED, Watch
+from fullstep_train.reference import load_causal, longest_of, reference_identity, stored_types, usable
 from fullstep_train.run_folder import RunFolder, data_record, versions
 from fullstep_train.trainer import GroupLosses, GroupTrainer, Schedule, Sums
-from fullstep_train.watch import CollapseWarning, collapse, uniform, watched
+from fullstep_train.watch import CollapseWarning, collapse, require_weights, watched
 from schemas import InputError
 from schemas.ids import content_id
 
@@ -42,14 +42,14 @@ def train_policy(
     config: PolicyTraining,
     base: str,
     folder: Path,
-    tick: Tick = no_tick,
+    watch: Watch = UNWATCHED,
 ) -> None:
     """Leave a policy in `folder`; on the folder of a killed try it goes on, and on a finished one it does nothing.
 
     base: a name for `models.resolve`. The folder then holds a plain model (LoRA merged) with its tokenizer, policy.json
     (manifest; `warnings`), training.json, rejects.parquet. InputError: no pairs, or none left; pairs without scores or reference
-    log-probs; preferences of another kind than the objective learns from; a reward or the loss is not a number; the folder is
-    another run's.
+    log-probs; step rewards that weigh nothing; preferences of another kind than the objective learns from; a reward or the loss
+    is not a number; the folder is another run's.
     """
     _require_kind(preferences, config)
     source = models.resolve(base)
@@ -63,10 +63,11 @@ def train_policy(
     model, runs = load_causal(base, config)
     groups, dropped = preferences.groups(tokenizer, longest_of(model, config))
     _require_groups(groups, preferences, {reason for _, _, reason in dropped})
+    if isinstance(config.objective, DPO):
+        require_weights(groups, config.weighting)
     reference = usable(reference_logprobs, groups, reference_identity(base, config))
     run.begin()
-    if config.lora is not None:
-        model = with_lora(model, config.lora, config.seed)
+    model = _adapted(model, config)
     trainer = GroupTrainer(
         model,
         groups,
@@ -77,19 +78,24 @@ def train_policy(
         config,
         Schedule("constant_with_warmup", config.warmup_steps, config.learning_rate),
         run,
-        tick,
+        watch,
     )
     trainer.add_callback(CollapseWarning())
     trainer.train_on()
-    warnings = [uniform(groups, config.weighting) if isinstance(config.objective, DPO) else None, collapse(trainer.curve)]
+    trained = trainer.whole(lambda: _adapted(models.load_causal(source, stored_types(config)[0]), config))
+    warnings = [warning] if (warning := collapse(trainer.curve)) else []
     counts = {"problems": len(groups), "pairs": sum(len(group.pairs) for group in groups), "dropped": len(dropped)}
     run.finish(
-        trainer.model,
+        trained,
         tokenizer,
         trainer.curve,
         reject_rows("policy", dropped),
-        settings | {"trained_on": counts, "warnings": [warning for warning in warnings if warning]},
+        settings | {"trained_on": counts, "warnings": warnings},
     )
+
+
+def _adapted(model: Any, config: PolicyTraining) -> Any:
+    return model if config.lora is None else with_lora(model, config.lora, config.seed)
 
 
 def _require_kind(preferences: Preferences, config: PolicyTraining) -> None:

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from fullstep_train import models
 from fullstep_train.adapters import with_lora
-from fullstep_train.config import PRMTraining
+from fullstep_train.config import PRMTraining, quantised
 from fullstep_train.forward import Runs, no_dropout, probe
 from fullstep_train.groups import Group, labelled_groups, passes, reject_rows, step_values
 from fullstep_train.losses import soft_cross_entropy
 from fullstep_train.metrics import validation_metrics
-from fullstep_train.progress import Tick, no_tick
+from fullstep_train.progress import UNWATCHED, Watch
 from fullstep_train.run_folder import RunFolder, data_record, versions, write_json
 from fullstep_train.trainer import GroupTrainer, Schedule, Sums
 from schemas import InputError
@@ -40,7 +40,7 @@ def train_prm(
     config: PRMTraining,
     base: str,
     folder: Path,
-    tick: Tick = no_tick,
+    watch: Watch = UNWATCHED,
 ) -> None:
     """Leave a PRM in `folder`; called again on the folder of a killed try it goes on, and on a finished one it does
     nothing.
@@ -72,16 +72,20 @@ def train_prm(
     run.begin()
     training, validation = split(groups, config.validation_share)
     runs = probe(model, config.max_group_tokens, dtype)
-    if config.lora is not None:
-        model = with_lora(model, config.lora, config.seed, trained_whole=(head_name(model),))
-    trainer = _trainer(model, training, config, runs, run, tick)
+    model = _adapted(model, config)
+    trainer = _trainer(model, training, config, runs, run, watch)
     trainer.train_on()
+    trained = trainer.whole(lambda: _adapted(classifier(source, config, dtype, quantise=False), config))
     if not run.first_process:
         return
-    rewards = step_rewards(trainer.model, validation, runs)
+    rewards = step_rewards(trained, validation, runs)
     labels = step_values(step_labels.with_columns(pl.col("label").cast(pl.Float64)), "label")
     write_json(folder / "metrics.json", _metrics(training, validation, labels, rewards))
-    run.finish(trainer.model, tokenizer, trainer.curve, reject_rows("prm", dropped), settings)
+    run.finish(trained, tokenizer, trainer.curve, reject_rows("prm", dropped), settings)
+
+
+def _adapted(model: Any, config: PRMTraining) -> Any:
+    return model if config.lora is None else with_lora(model, config.lora, config.seed, trained_whole=(head_name(model),))
 
 
 def split(groups: list[Group], share: float) -> tuple[list[Group], list[Group]]:
@@ -148,14 +152,16 @@ def initialise_head(model: Any, seed: int) -> None:
         raise RuntimeError(f"the head is not initialised: standard deviation {spread}, wanted {width}")
 
 
-def classifier(source: Path | str, config: PRMTraining, dtype: torch.dtype) -> Any:
+def classifier(source: Path | str, config: PRMTraining, dtype: torch.dtype, quantise: bool = True) -> Any:
     """The base model with a fresh head and no dropout.
 
-    What is trained is float32; the frozen weights under LoRA are in the type of the computation.
+    What is trained is float32; the frozen weights under LoRA are in the type of the computation, or quantised where the config
+    says so and `quantise` does.
     """
     model = models.load_token_classifier(
         source,
         dtype if config.lora is not None else torch.float32,
+        quantise and quantised(config),
         num_labels=2,
         id2label=LABELS,
         label2id={label: number for number, label in LABELS.items()},
@@ -163,10 +169,10 @@ def classifier(source: Path | str, config: PRMTraining, dtype: torch.dtype) -> A
     )
     initialise_head(model, config.seed)
     no_dropout(model)
-    return model.to(models.device())
+    return model if getattr(model, "is_quantized", False) else model.to(models.device())
 
 
-def _trainer(model: Any, training: list[Group], config: PRMTraining, runs: Runs, run: RunFolder, tick: Tick) -> GroupTrainer:
+def _trainer(model: Any, training: list[Group], config: PRMTraining, runs: Runs, run: RunFolder, watch: Watch) -> GroupTrainer:
     def group_losses(model: Any, groups: Sequence[Group]) -> list[tuple[Tensor, Sums]]:
         found = iter(runs.step_logits(model, [solution.tokens for group in groups for solution in group.solutions]))
         return [_loss(group, list(islice(found, len(group.solutions)))) for group in groups]
@@ -175,7 +181,7 @@ def _trainer(model: Any, training: list[Group], config: PRMTraining, runs: Runs,
     steps = -(-len(order) // config.groups_per_step)
     schedule = Schedule("linear", round(config.warmup_share * steps), config.learning_rate)
     return GroupTrainer(
-        model, training, order, group_losses, runs, lambda group: group.labelled_steps, "steps", config, schedule, run, tick
+        model, training, order, group_losses, runs, lambda group: group.labelled_steps, "steps", config, schedule, run, watch
     )
 
 

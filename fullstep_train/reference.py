@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from fullstep_train import models
-from fullstep_train.config import PolicyTraining
+from fullstep_train.config import PolicyTraining, quantised
 from fullstep_train.forward import Runs, answer_logprobs, no_dropout, probe
 from fullstep_train.groups import Group, Solution, reject_rows
 from fullstep_train.preferences import Preferences, SolutionPairs
@@ -29,8 +29,9 @@ TABLE = TABLES["reference_logprobs"]
 
 def reference_identity(base: str, config: PolicyTraining) -> str:
     """Content of the base model, type of its weights and of the computation: what decides the log-probs of given tokens."""
-    weights, computed = _types(config)
-    return f"{models.identity(models.resolve(base))}:{_name(weights)}:{_name(computed)}"
+    weights, computed = stored_types(config)
+    stored = "nf4" if quantised(config) else _name(weights)
+    return f"{models.identity(models.resolve(base))}:{stored}:{_name(computed)}"
 
 
 def load_causal(base: str, config: PolicyTraining) -> tuple[Any, Runs]:
@@ -38,11 +39,12 @@ def load_causal(base: str, config: PolicyTraining) -> tuple[Any, Runs]:
 
     What is trained is float32; frozen weights are in the type of the computation.
     """
-    weights, computed = _types(config)
-    model = models.load_causal(models.resolve(base), weights)
+    weights, computed = stored_types(config)
+    model = models.load_causal(models.resolve(base), weights, quantised(config))
     no_dropout(model)
     answer_logprobs(model)
-    model = model.to(models.device())
+    if not quantised(config):  # which is where it belongs already
+        model = model.to(models.device())
     return model, probe(model, config.max_group_tokens, computed)
 
 
@@ -123,7 +125,8 @@ def usable(table: pl.DataFrame, groups: Sequence[Group], identity: str) -> dict[
     return found
 
 
-def _types(config: PolicyTraining) -> tuple[torch.dtype, torch.dtype]:
+def stored_types(config: PolicyTraining) -> tuple[torch.dtype, torch.dtype]:
+    """Of the weights (before they are quantised), and of the computation."""
     computed = models.compute_dtype(config.dtype)
     return (computed if config.lora is not None else torch.float32), computed
 

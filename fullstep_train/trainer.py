@@ -1,6 +1,6 @@
 """The loop: a transformers Trainer whose items are problem groups, and whose checkpoints resume to the bit.
 
-    trainer = GroupTrainer(model, groups, order, group_losses, runs, weight, "pairs", config, schedule, run, tick)
+    trainer = GroupTrainer(model, groups, order, group_losses, runs, weight, "pairs", config, schedule, run, watch)
     trainer.train_on()
     trainer.curve                          # one row of figures per optimiser step
 
@@ -33,7 +33,7 @@ from fullstep_train.batches import micro_batches, pass_overhead, shares
 from fullstep_train.config import Training
 from fullstep_train.forward import Runs
 from fullstep_train.groups import Group
-from fullstep_train.progress import Tick, quiet
+from fullstep_train.progress import Watch, quiet
 from fullstep_train.run_folder import RunFolder
 from schemas import InputError
 
@@ -72,10 +72,10 @@ class GroupTrainer(Trainer):
         config: Training,
         schedule: Schedule,
         run: RunFolder,
-        tick: Tick,
+        watch: Watch,
     ):
         self.groups, self.group_losses, self.weight, self.unit = groups, group_losses, weight, unit
-        self.runs, self.pack_tokens, self.run, self.tick = runs, config.pack_tokens, run, tick
+        self.runs, self.pack_tokens, self.run, self.watch = runs, config.pack_tokens, run, watch
         self.groups_in_all = len(order)
         steps = [tuple(order[start : start + config.groups_per_step]) for start in range(0, len(order), config.groups_per_step)]
         self.groups_done = 0
@@ -83,7 +83,7 @@ class GroupTrainer(Trainer):
         self.units = 0
         super().__init__(
             model=model,
-            args=_arguments(config, schedule, run.checkpoints),
+            args=_arguments(config, schedule, run, watch.trackers),
             train_dataset=_Steps(steps),
         )
         self.pop_callback(PrinterCallback)
@@ -93,12 +93,30 @@ class GroupTrainer(Trainer):
         if self.run.first_process:
             shutil.rmtree(self._get_output_dir(None), ignore_errors=True)
         self.accelerator.wait_for_everyone()
+        if self.is_deepspeed_enabled:
+            _require_gathering(self.accelerator.state.deepspeed_plugin)
         last = self.run.last_checkpoint()
         if last is not None:
             steps = self.train_dataset[: int(last.name.rpartition("-")[2])]  # type: ignore[index]  # ours, see _Steps
             self.groups_done = sum(map(len, steps))
         with quiet(), _enough_memory():
             self.train(resume_from_checkpoint=str(last) if last else None)
+
+    def whole(self, plain: Callable[[], Any]) -> Any:
+        """The trained model in one piece and unquantised, on the process that writes; on others whatever they hold.
+
+        plain: makes the model as it was before the training, unquantised, with adapters where they are trained. Every process
+        has to call this: the parts of a sharded model come together here.
+        """
+        if not (self.is_fsdp_enabled or self.is_deepspeed_enabled or getattr(self.model, "is_quantized", False)):
+            return self.model
+        weights = self.accelerator.get_state_dict(self.model_wrapped)
+        if not self.run.first_process:
+            return self.model
+        model = plain()
+        trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+        model.load_state_dict({name: weights[name] for name in trained}, strict=False)
+        return model
 
     @property
     def curve(self) -> list[dict[str, Any]]:
@@ -120,7 +138,10 @@ class GroupTrainer(Trainer):
         mine = each[self.args.process_index]
         total = torch.zeros((), device=self.args.device)
         with _gradients_added_up(model) as mean_over:
-            for number in range(max(map(len, each))):
+            passes = max(map(len, each))
+            for number in range(passes):
+                # DeepSpeed makes its optimiser step within the backward pass that this says is the last.
+                self.accelerator.gradient_state._set_sync_gradients(number == passes - 1)
                 idle = number >= len(mine)
                 batch = groups[:1] if idle else mine[number]
                 loss = self._batch_loss(model, batch, idle) / weight
@@ -128,7 +149,7 @@ class GroupTrainer(Trainer):
                 total += loss.detach()
                 if not idle:
                     self.groups_done += len(batch)
-                    self.tick(self.groups_done, self.groups_in_all)
+                    self.watch.tick(self.groups_done, self.groups_in_all)
         self._add_up_sums()
         self.groups_done = before + len(groups)
         return total
@@ -168,6 +189,8 @@ class GroupTrainer(Trainer):
             self.sums.clear()
             self.units = 0
         super().log(logs, start_time)
+        if "loss" in logs and self.run.first_process:
+            self.watch.figures(self.state.log_history[-1])
 
     def _get_output_dir(self, trial: Any) -> str:
         """Where the Trainer writes a checkpoint; `_save_checkpoint` moves it to its place when it is complete."""
@@ -228,9 +251,22 @@ def _gradients_added_up(model: Any) -> Iterator[int]:
             distributed.all_reduce(parameter.grad)
 
 
-def _arguments(config: Training, schedule: Schedule, checkpoints: Path) -> TrainingArguments:
+def _require_gathering(plugin: Any) -> None:
+    """InputError where ZeRO 3 could not put the trained model together at the end."""
+    settings = plugin.deepspeed_config.get("zero_optimization", {})
+    if settings.get("stage") == 3 and not settings.get("stage3_gather_16bit_weights_on_model_save"):
+        raise InputError(
+            what="ZeRO 3 keeps each process's part of the weights, and this configuration does not gather them for saving",
+            where="--accelerate-config",
+            next_step="set zero3_save_16bit_model: true in deepspeed_config (in a file of DeepSpeed's own: "
+            "zero_optimization.stage3_gather_16bit_weights_on_model_save)",
+        )
+
+
+def _arguments(config: Training, schedule: Schedule, run: RunFolder, trackers: Sequence[str]) -> TrainingArguments:
     return TrainingArguments(
-        output_dir=str(checkpoints),
+        output_dir=str(run.checkpoints),
+        run_name=run.folder.name,
         num_train_epochs=1,  # the order of work holds all the passes
         per_device_train_batch_size=1,  # one item is the groups of an optimiser step
         learning_rate=schedule.rate,
@@ -246,7 +282,8 @@ def _arguments(config: Training, schedule: Schedule, checkpoints: Path) -> Train
         logging_nan_inf_filter=False,
         save_steps=config.save_every,
         activation_checkpointing=config.gradient_checkpointing,
-        report_to="none",
+        report_to=list(trackers) or "none",
+        accelerator_config={"use_configured_state": True},  # that of RunFolder, or of `launch`
         disable_tqdm=True,
     )
 

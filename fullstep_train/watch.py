@@ -20,6 +20,7 @@ from transformers import TrainerCallback
 from fullstep_train.config import Weights
 from fullstep_train.groups import Group
 from fullstep_train.trainer import Sums
+from schemas import InputError
 
 log = logging.getLogger(__name__)
 POSITIONS = 8
@@ -85,16 +86,19 @@ def collapse(curve: Sequence[Mapping[str, float]]) -> str | None:
     return None
 
 
-def uniform(groups: Sequence[Group], weighting: Weights) -> str | None:
-    """What to say when step rewards weigh nothing, in any solution: then this is DPO without steps. None where they weigh."""
-    rewards = [solution.values for group in groups for solution in group.solutions if len(solution.values) > 1]
+def require_weights(groups: Sequence[Group], weighting: Weights) -> None:
+    """InputError where step rewards weigh nothing, in any solution of several steps: it would be DPO without steps, unasked."""
+    several = [solution for group in groups for solution in group.solutions if len(solution.values) > 1]
     # The first step's advantage is its reward itself, so advantages differ even then.
-    if weighting.gamma == 0 or weighting.advantages or any(np.ptp(values) > 0 for values in rewards):
-        return None
-    return (
-        f"the step rewards are equal within each of the {len(rewards):,} solutions of several steps, so every step weighs the "
-        "same and gamma has no effect: look at the rewards (a PRM that was trained too little gives the same everywhere), or "
-        "train the PRM on more problems"
+    if not several or weighting.gamma == 0 or weighting.advantages or any(np.ptp(one.values) > 0 for one in several):
+        return
+    raise InputError(
+        what="the step rewards are equal within every solution, so every step weighs the same and gamma has no effect",
+        where="step_scores",
+        count=len(several),
+        examples=[f"solution {one.solution_id}: {len(one.values)} steps, reward {one.values[0]:g}" for one in several],
+        next_step="look at the rewards (a PRM that learnt nothing gives the same everywhere) and train it on more problems, or "
+        "longer; policy.weighting.gamma = 0 trains without step rewards on purpose",
     )
 
 

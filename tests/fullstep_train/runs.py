@@ -18,7 +18,7 @@ from fullstep_train.config import PolicyTraining, PRMTraining
 from fullstep_train.policy import train_policy
 from fullstep_train.preferences import Preferences
 from fullstep_train.prm import train_prm
-from fullstep_train.progress import Tick, no_tick
+from fullstep_train.progress import Tick, Watch, no_tick
 from fullstep_train.reference import load_reference
 from tests.fullstep_train.frames import Tables, make_tables
 
@@ -29,7 +29,7 @@ FAST: dict[str, Any] = {"learning_rate": 1e-3, "groups_per_step": 2, "dtype": "f
 def run_prm(folder: Path, tick: Tick = no_tick, tables: Tables | None = None, **changes: Any) -> Path:
     tables = tables or make_tables(problems=6)
     config = PRMTraining(**(FAST | changes))
-    train_prm(tables.solutions, tables.steps, tables.step_labels, config, "tiny-random", folder, tick)
+    train_prm(tables.solutions, tables.steps, tables.step_labels, config, "tiny-random", folder, Watch(tick))
     return folder
 
 
@@ -37,7 +37,7 @@ def run_policy(folder: Path, tick: Tick = no_tick, tables: Tables | None = None,
     tables = tables or make_tables(problems=6)
     config = PolicyTraining(**(FAST | {"warmup_steps": 1} | changes))
     preferences = tables.preferences(config)
-    train_policy(preferences, reference_of(preferences, config), config, "tiny-random", folder, tick)
+    train_policy(preferences, reference_of(preferences, config), config, "tiny-random", folder, Watch(tick))
     return folder
 
 

@@ -9,6 +9,7 @@ import torch
 
 from fullstep_train.config import PolicyTraining, PRMTraining
 from fullstep_train.launch import Kind, Launch, launch
+from fullstep_train.progress import Watch
 from schemas import InputError
 from tests.fullstep_train.frames import make_tables
 from tests.fullstep_train.runs import FAST, RUNS, reference_of, weights
@@ -22,7 +23,7 @@ def launched(kind: Kind, folder: Path, how: Launch, seen: list[tuple[int, int]],
         tables = {"solutions": FEW.solutions, "steps": FEW.steps, "step_labels": FEW.step_labels}
     else:
         tables = {**FEW.preferences().tables, "reference_logprobs": reference_of(FEW.preferences(), config)}
-    launch(how, kind, tables, config, "tiny-random", folder, lambda *now: seen.append(now))
+    launch(how, kind, tables, config, "tiny-random", folder, Watch(lambda *now: seen.append(now)))
     return folder
 
 

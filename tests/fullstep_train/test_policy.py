@@ -175,16 +175,18 @@ def test_gradient_checkpointing_keeps_less(tmp_path: Path) -> None:
     assert kept[True] < 0.5 * kept[False]
 
 
-def test_equal_rewards_are_told(tmp_path: Path) -> None:
-    """All steps of every solution have one reward: steps weigh nothing, unless nobody asked them to."""
+def test_equal_rewards_are_refused(tmp_path: Path) -> None:
+    """All steps of every solution have one reward: steps weigh nothing, which is wrong where somebody asked them to."""
     tables = make_tables(problems=2)
     flat = tables.step_scores.with_columns(reward=pl.lit(0.5))
     tables = type(tables)(**(vars(tables) | {"step_scores": flat}))
-    for gamma, count in ((0.5, 1), (0.0, 0)):
-        folder = run_policy(tmp_path / str(gamma), tables=tables, weighting=Step(gamma=gamma))
-        warnings = json.loads((folder / "policy.json").read_text())["warnings"]
-        assert len(warnings) == count
-        assert all("each of the 8 solutions" in warning for warning in warnings)
+    with pytest.raises(InputError, match="gamma has no effect") as told:
+        run_policy(tmp_path / "run", tables=tables, weighting=Step(gamma=0.5))
+    assert told.value.count == 8
+    assert len(told.value.examples) == 5
+    assert not (tmp_path / "run").exists()
+    folder = run_policy(tmp_path / "dpo", tables=tables, weighting=Step(gamma=0.0))
+    assert json.loads((folder / "policy.json").read_text())["warnings"] == []
 
 
 def test_out_of_memory_names_the_setting(tmp_path: Path) -> None:
