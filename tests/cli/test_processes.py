@@ -10,7 +10,7 @@ from tests.cli.commands import done, invoke
 def test_one_process_is_this_one():
     assert ALONE.launch() is None
     assert Processes(2).launch() == Launch(2)
-    assert Processes(1, "some.yaml").launch() == Launch(1, Path("some.yaml"))
+    assert Processes(1, "some.yaml").launch() == Launch(1, "some.yaml")
 
 
 def test_the_options_reach_the_trainings(built: Path, tmp_path: Path):

@@ -73,6 +73,16 @@ def test_lines_carry_what_the_engine_says_of_itself():
     assert written[1].endswith(", 412 tokens/s, cache 87 %\n")
 
 
+def test_the_figures_of_a_training_stand_above_the_line_that_ends_it():
+    reporter, written, clock = lines_reporter()
+    reporter.stage_started("policy", 1, 0)
+    for step in (1, 2):
+        reporter.figures({"step": step, "loss": 0.5})
+        clock.now += 1.0
+    reporter.stage_done("policy", None, {}, 2.0, 0)
+    assert [text.split()[0] for text in written] == ["step", "1", "2", "policy"]
+
+
 def test_a_finished_line_names_rows_reasons_time_and_reuse():
     line = finished_line("pairs", 1200, {"no correct solution": 3, "duplicate text": 12}, 75.0, 2)
     assert line.split()[:4] == ["pairs", "1,200", "rows", "1m15s"]
