@@ -32,7 +32,7 @@ REFUSED = 3
 """Exit code of a process that has written down an InputError."""
 SHIPPED = {file.stem: file for file in sorted((Path(__file__).parent / "accelerate").glob("*.yaml"))}
 """Configurations of accelerate that come with fullstep, by name."""
-TOLD = 20
+TOLD = 80
 """Last lines of the processes' own output that a failure shows."""
 
 

@@ -28,6 +28,7 @@ from torch import Tensor, distributed
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from fullstep_train.batches import micro_batches, pass_overhead, shares
 from fullstep_train.config import Training
@@ -113,6 +114,7 @@ class GroupTrainer(Trainer):
         weights = self.accelerator.get_state_dict(self.model_wrapped)
         if not self.run.first_process:
             return self.model
+        unset_hf_deepspeed_config()  # else ZeRO 3 would have this model in shares, too
         model = plain()
         trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
         model.load_state_dict({name: weights[name] for name in trained}, strict=False)
