@@ -295,8 +295,8 @@ class _Run:
         frames: list[pl.DataFrame] = []
         for read, parts in zip(stage.reads, inputs, strict=True):
             table = TABLES[read.table]
-            loaded = [decode(table, part.file.content(), where=str(part.file.path)) for part in parts]
-            frames.append(filtered(pl.concat(loaded) if loaded else table.empty(), read.where))
+            loaded = [decode(table, part.file.content(), str(part.file.path), read.columns) for part in parts]
+            frames.append(filtered(pl.concat(loaded) if loaded else table.empty().select(read.columns or "*"), read.where))
         return frames
 
     def _record_table(self, stage: Stage, config: Any, identities: Mapping[str, str], parts: list[Part], counts: Counts) -> None:

@@ -77,10 +77,11 @@ def one_slice(config: Any) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Read:
-    """A table that a stage reads; `where` (SQL) keeps only some rows."""
+    """A table that a stage reads; `where` (SQL) keeps only some rows, `columns` only those (none named: all of them)."""
 
     table: str
     where: str = ""
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

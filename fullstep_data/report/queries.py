@@ -13,8 +13,15 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from fullstep_data.pairs import SCORES
 from fullstep_data.store import Version
+
+SCORES = {
+    "mean": "avg(reward ORDER BY step_index)",
+    "min": "min(reward)",
+    "product": "product(reward ORDER BY step_index)",
+    "last": "arg_max(reward, step_index)",
+}
+"""The scores of `fullstep_data.pairs` in SQL, but for `random`, which has nothing to show."""
 
 BINS = 20
 """Bins of a reward or score between 0 and 1."""
@@ -117,11 +124,11 @@ def facts(connection: duckdb.DuckDBPyConnection, score: str) -> dict[str, pl.Dat
 
 
 def score_of(version: Version) -> str:
-    """How the recipe scores a solution: a name in `fullstep_data.pairs.SCORES`; mean where it says nothing, or `random`."""
+    """How the recipe scores a solution: a name in SCORES; mean where it says nothing, or `random`."""
     recipe: Any = version.manifest.recipe
     section = recipe.get("pairs") if isinstance(recipe, Mapping) else None
     name = section.get("score") if isinstance(section, Mapping) else None
-    return name if name in SCORES and name != "random" else "mean"
+    return name if name in SCORES else "mean"
 
 
 def prepare(connection: duckdb.DuckDBPyConnection, score: str) -> None:

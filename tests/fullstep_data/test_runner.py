@@ -330,6 +330,19 @@ def test_a_dataset_that_lacks_a_table_is_the_users_to_mend(dataset: Version, tmp
     assert "predictions" in caught.value.next_step
 
 
+def test_a_stage_is_given_the_columns_that_it_names(dataset: Version, tmp_path: Path) -> None:
+    seen: list[list[str]] = []
+
+    def answer(given: pl.DataFrame, others: pl.DataFrame, context: Context) -> Outcome:
+        seen.append([*given.columns, str(given.height), *others.columns])
+        return Outcome(TABLES["predictions"].empty())
+
+    reads = (Read("problems", "split = 'test'", ("problem_id", "split")), Read("step_scores", columns=("reward",)))
+    stage = small_stage("predictions", answer, reads, parts_by="all")
+    run((stage,), Recipe(), Store.create(tmp_path / "run"), {}, QuietReporter(), upstream=dataset)
+    assert seen == [["problem_id", "split", "2", "reward"]]  # every fifth of 10 problems is held out
+
+
 def test_a_folder_of_another_kind_is_not_written_into(dataset: Version, tmp_path: Path) -> None:
     """Its tables would be gone from the new version: a run into its own data, a build into a run, fewer stages than before."""
     run_folder = tmp_path / "run"

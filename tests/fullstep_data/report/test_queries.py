@@ -2,8 +2,11 @@ from typing import Any
 
 import pytest
 
-from fullstep_data.report.queries import BINS, MOST, around_zero, facts, score_of
+from fullstep_data.config import PairsConfig
+from fullstep_data.pairs import scored
+from fullstep_data.report.queries import BINS, MOST, around_zero, facts, prepare, score_of
 from fullstep_data.store import Version
+from schemas import TABLES
 from tests.fullstep_data.report.conftest import Connected
 
 
@@ -44,6 +47,17 @@ def test_auc_counts_couples_and_ties_half(connected: Connected):
     assert found["auc"]["auc"].item() == pytest.approx(0.875)
     # By their lowest step: right .7 and .5, wrong .25 and .3: the right ones win all four couples.
     assert facts(connected(solutions=graded, step_scores=rewards), "min")["auc"]["auc"].item() == 1.0
+
+
+@pytest.mark.parametrize("score", ["mean", "min", "product", "last"])
+def test_a_solution_has_the_score_that_pairs_give_it(connected: Connected, score: str):
+    rewards = [*scores("a", 0.9, 0.1, 0.7), *scores("b", 0.3), *scores("c", 0.2, 0.8)]
+    connection = connected(step_scores=rewards)
+    prepare(connection, score)
+    shown = connection.execute("SELECT solution_id, score FROM solution_scores ORDER BY solution_id").fetchall()
+    frame = TABLES["step_scores"].frame([{**row, "problem_id": "p"} for row in rewards])
+    config = PairsConfig.model_validate({"score": score})
+    assert shown == scored(frame, config).sort("solution_id").select("solution_id", "score").rows()
 
 
 def test_without_a_wrong_solution_there_is_no_auc(connected: Connected):
