@@ -16,6 +16,9 @@ from pydantic import BaseModel
 
 from schemas import TABLES
 
+OPTIONAL_TABLES = frozenset(("rollouts", "step_pairs", "reference_logprobs"))
+"""Tables that one recipe makes and another does without: in one folder a version may have them, and the next one not."""
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -13,15 +13,16 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from fullstep_data.stats import AUC
 from fullstep_data.store import Version
 
 SCORES = {
-    "mean": "avg(reward ORDER BY step_index)",
+    "mean": "avg(reward)",
     "min": "min(reward)",
-    "product": "product(reward ORDER BY step_index)",
+    "product": "product(reward)",
     "last": "arg_max(reward, step_index)",
 }
-"""The scores of `fullstep_data.pairs` in SQL, but for `random`, which has nothing to show."""
+"""The scores of `fullstep_data.pairs` in SQL, to the last digit or two; but for `random`, which has nothing to show."""
 
 BINS = 20
 """Bins of a reward or score between 0 and 1."""
@@ -67,15 +68,6 @@ FROM (SELECT count(pair_id) AS pairs FROM (SELECT DISTINCT problem_id FROM solut
       GROUP BY problem_id) GROUP BY ALL ORDER BY ALL
 """
 
-# The chance that a right solution scores higher than a wrong one, ties half: per score, the wrong ones below it are counted.
-AUC = """
-WITH by_score AS (
-    SELECT score, count(*) FILTER (correct) AS right_ones, count(*) FILTER (NOT correct) AS wrong_ones
-    FROM solution_scores JOIN solutions USING (solution_id) WHERE correct IS NOT NULL GROUP BY score
-), below AS (SELECT *, sum(wrong_ones) OVER (ORDER BY score) - wrong_ones AS wrong_below FROM by_score)
-SELECT sum(right_ones * (wrong_below + wrong_ones / 2)) / nullif(sum(right_ones) * sum(wrong_ones), 0) AS auc FROM below
-"""
-
 TOTALS = """
 SELECT (SELECT count(*) FROM problems) AS problems,
        (SELECT count(*) FROM problems WHERE split = 'test') AS held_out,
@@ -114,7 +106,7 @@ def facts(connection: duckdb.DuckDBPyConnection, score: str) -> dict[str, pl.Dat
         "rewards": shares(_ask(connection, REWARDS)),
         "positions": _ask(connection, POSITIONS),
         "scores": shares(_ask(connection, SCORES_OF_SOLUTIONS)),
-        "auc": _ask(connection, AUC),
+        "auc": _ask(connection, AUC.format(score="score", rows="solution_scores JOIN solutions USING (solution_id)")),
         "right_share": _ask(connection, RIGHT_SHARE),
         "diversity": _ask(connection, DIVERSITY),
         "margins": around_zero(connection, "margin", "pairs", "pairs"),

@@ -57,7 +57,9 @@ def test_a_solution_has_the_score_that_pairs_give_it(connected: Connected, score
     shown = connection.execute("SELECT solution_id, score FROM solution_scores ORDER BY solution_id").fetchall()
     frame = TABLES["step_scores"].frame([{**row, "problem_id": "p"} for row in rewards])
     config = PairsConfig.model_validate({"score": score})
-    assert shown == scored(frame, config).sort("solution_id").select("solution_id", "score").rows()
+    expected = scored(frame, config).sort("solution_id").select("solution_id", "score").rows()
+    assert [solution for solution, _ in shown] == [solution for solution, _ in expected]
+    assert [score for _, score in shown] == pytest.approx([score for _, score in expected], rel=1e-12)
 
 
 def test_without_a_wrong_solution_there_is_no_auc(connected: Connected):
