@@ -87,9 +87,9 @@ class Parts(AbstractFileSystem):
 def connect(version: Version, parts: Parts | None = None, memory: str = "") -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB connection with the views of a version; large sorts may spill into a private folder that is removed at the end.
 
-    parts: where the files of the version are, if not in its folder. memory: how much of it DuckDB may take, as "600 MB", before it
-    spills (default: 80 % of the machine's). InputError: a part of the version is missing, truncated or
-    damaged; a query that fails while the connection is in use.
+    parts: where the files of the version are, if not in its folder. memory: how much of it DuckDB may take before it spills, as
+    "600 MB" (default: 80 % of the machine's). InputError: a part of the version is missing, truncated or damaged; a query that
+    fails while the connection is in use.
     """
     if parts is None:
         files = [file for table in version.tables.values() for file in table.stored]
