@@ -2,7 +2,7 @@
 
     pairs(problems, solutions, step_scores, Context(config=PairsConfig(top=4, score="mean"), tools={}))
 
-In Polars, since it goes over every step: the same in SQL took five times the CPU (docs/benchmarks.md).
+In Polars, since it goes over every step: the same selection in DuckDB took four times the CPU (docs/benchmarks.md).
 """
 
 import hashlib

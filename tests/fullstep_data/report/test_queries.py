@@ -67,6 +67,16 @@ def test_without_a_wrong_solution_there_is_no_auc(connected: Connected):
     assert found["auc"]["auc"].item() is None
 
 
+def test_quantiles_of_a_position(connected: Connected):
+    # Ten first steps with rewards .05, .15 … .95: a tenth of them is at most .05, nine tenths are at most .85; the mean is .5.
+    names = [f"s{at}" for at in range(10)]
+    rewards = [row for at, name in enumerate(names) for row in scores(name, (at + 0.5) / 10)]
+    found = facts(connected(solutions=[solution(name, correct=True) for name in names], step_scores=rewards), "mean")["positions"]
+    (row,) = found.iter_rows(named=True)
+    assert (row["steps"], row["p10"], row["p90"]) == (10, 0.05, 0.85)
+    assert row["mean"] == pytest.approx(0.5)
+
+
 def test_positions_count_from_one_and_the_far_ones_together(connected: Connected):
     long = scores("a", *([0.5] * (MOST - 1)), 0.2, 0.4, 0.6)
     found = facts(connected(solutions=[solution("a", correct=False)], step_scores=long), "mean")["positions"]
