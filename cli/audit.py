@@ -11,7 +11,9 @@ import click
 from rich.text import Text
 
 from cli.render import cell, console, counted, plain_table, section
-from fullstep_data.audit import KINDS, Match, audit, read_set
+from fullstep_data.audit import Match, audit
+from fullstep_data.config import OVERLAPS
+from fullstep_data.overlap import read_set
 from fullstep_data.store import open_version
 
 SHOWN = 3
@@ -48,7 +50,7 @@ def _told(matches: Sequence[Match]) -> list[Text]:
     if not matches:
         return [Text("none")]
     lines: list[Text] = []
-    for kind in KINDS:
+    for kind in OVERLAPS:
         of_kind = [match for match in matches if match.kind == kind]
         if of_kind:
             lines.append(Text(f"{kind}: {len(of_kind):,}", style="yellow bold"))

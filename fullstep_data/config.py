@@ -5,7 +5,7 @@ training half.
 """
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -83,12 +83,29 @@ class ReasoningGymSource(Config):
 Source = Annotated[FileSource | HubSource | ReasoningGymSource, Field(discriminator="kind")]
 
 
+Overlap = Literal["exact", "normalised", "13-gram", "near"]
+OVERLAPS: tuple[Overlap, ...] = get_args(Overlap)
+"""How a question can be the same as another, the strictest first (see `fullstep_data.overlap`)."""
+
+
+class AuditConfig(Config):
+    """Training problems that stand in an evaluation set too are rejects, with the question there.
+
+    against: sets as `fs-data audit --against` takes them: a name, NAME=FILE, a file, or a dataset, for its held-out problems.
+    kinds: the ways to be the same that count.
+    """
+
+    against: tuple[str, ...] = Field(min_length=1)
+    kinds: tuple[Overlap, ...] = Field(default=OVERLAPS, min_length=1)
+
+
 class ProblemsConfig(Config):
     """Stage `problems`. held_out: share of the problems kept for evaluation (by a hash of the problem: stable under growth)."""
 
     source: Source
     held_out: Share = 0.0
     problems_per_part: int = Field(default=16, ge=1)
+    audit: AuditConfig | None = None
 
 
 class PromptConfig(Config):

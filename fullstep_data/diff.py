@@ -24,6 +24,27 @@ from schemas.errors import MAX_EXAMPLES
 SIDES = ("before", "after")
 DRIFT_BINS = 10
 
+# Of every step that both versions scored; with several scorers on a side, their mean.
+DRIFT = """
+CREATE TEMP TABLE drift AS
+WITH before_rewards AS (SELECT solution_id, step_index, avg(reward) AS reward FROM before.step_scores GROUP BY ALL),
+     after_rewards AS (SELECT solution_id, step_index, avg(reward) AS reward FROM after.step_scores GROUP BY ALL)
+SELECT a.reward - b.reward AS change FROM before_rewards AS b JOIN after_rewards AS a USING (solution_id, step_index)
+"""
+
+PAIRED = """
+CREATE TEMP TABLE paired AS
+SELECT *, CASE WHEN pairs_before = 0 AND pairs_after > 0 THEN 'gained' WHEN pairs_before > 0 AND pairs_after = 0 THEN 'lost'
+               WHEN pairs_after > pairs_before THEN 'more' WHEN pairs_after < pairs_before THEN 'fewer'
+               WHEN pairs_after = 0 THEN 'none' ELSE 'same' END AS fate
+FROM (
+    SELECT problem_id, question, coalesce(b.pairs, 0) AS pairs_before, coalesce(a.pairs, 0) AS pairs_after
+    FROM (SELECT problem_id, question FROM before.problems UNION SELECT problem_id, question FROM after.problems)
+    LEFT JOIN (SELECT problem_id, count(*) AS pairs FROM before.pairs GROUP BY ALL) AS b USING (problem_id)
+    LEFT JOIN (SELECT problem_id, count(*) AS pairs FROM after.pairs GROUP BY ALL) AS a USING (problem_id)
+)
+"""
+
 
 @dataclass(frozen=True)
 class TableDiff:
@@ -41,7 +62,7 @@ class TableDiff:
 
 @dataclass(frozen=True)
 class Drift:
-    """Reward after minus reward before, over steps that both versions scored, by whichever PRM.
+    """Reward after minus reward before, over steps that both versions scored, by whichever PRM (with several: by their mean).
 
     steps: how many; moved: how many of them have another reward. mean, mean_absolute: of the differences.
     bins: (low, high, steps), equal parts of [-widest, widest], where widest is the largest difference either way.
@@ -175,37 +196,28 @@ def _listed(names: tuple[str, ...]) -> str:
 
 def _drift(connection: duckdb.DuckDBPyConnection) -> Drift | None:
     """None where no step was scored in both."""
-    connection.execute("""
-        CREATE TEMP TABLE moved AS SELECT after.reward::DOUBLE - before.reward AS drift
-        FROM before.step_scores before JOIN after.step_scores after USING (solution_id, step_index)""")
+    connection.execute(DRIFT)
     found = connection.execute("""
-        SELECT count(*), count(*) FILTER (drift <> 0), avg(drift), avg(abs(drift)), max(abs(drift)) FROM moved""").fetchone()
+        SELECT count(*), count(*) FILTER (change <> 0), avg(change), avg(abs(change)), max(abs(change)) FROM drift""").fetchone()
     if found is None or not found[0]:
         return None
     steps, moved, mean, mean_absolute, widest = found
     width = 2 * widest / DRIFT_BINS
     counts: dict[int, int] = {}
     if widest:
-        place = f"least(floor((drift + {widest}) / {width}), {DRIFT_BINS - 1})::INT"
-        counts = dict(connection.execute(f"SELECT {place} AS bin, count(*) FROM moved GROUP BY bin").fetchall())
+        place = f"least(floor((change + {widest}) / {width}), {DRIFT_BINS - 1})::INT"
+        counts = dict(connection.execute(f"SELECT {place} AS bin, count(*) FROM drift GROUP BY bin").fetchall())
     edges = [-widest + index * width for index in range(DRIFT_BINS + 1)]
     bins = tuple((edges[index], edges[index + 1], counts.get(index, 0)) for index in range(DRIFT_BINS)) if widest else ()
     return Drift(steps, moved, mean, mean_absolute, bins)
 
 
 def _problems(connection: duckdb.DuckDBPyConnection) -> ProblemPairs:
-    connection.execute("""
-        CREATE TEMP TABLE problem_pairs AS
-        SELECT problem_id, coalesce(one.pairs, 0) AS before, coalesce(two.pairs, 0) AS after,
-               CASE WHEN before = 0 THEN 'gained' WHEN after = 0 THEN 'lost' WHEN after > before THEN 'more'
-                    WHEN after < before THEN 'fewer' END AS what
-        FROM (SELECT problem_id, count(*) AS pairs FROM before.pairs GROUP BY problem_id) one
-        FULL JOIN (SELECT problem_id, count(*) AS pairs FROM after.pairs GROUP BY problem_id) two USING (problem_id)""")
-    counts = dict(connection.execute("SELECT what, count(*) FROM problem_pairs WHERE what IS NOT NULL GROUP BY what").fetchall())
+    connection.execute(PAIRED)
+    counts = dict(connection.execute("SELECT fate, count(*) FROM paired GROUP BY fate").fetchall())
     shown = connection.execute(f"""
-        SELECT what, (array_agg(question ORDER BY question))[:{MAX_EXAMPLES}] FROM problem_pairs
-        JOIN (SELECT problem_id, question FROM before.problems UNION SELECT problem_id, question FROM after.problems)
-        USING (problem_id) WHERE what IN ('gained', 'lost') GROUP BY what""")
+        SELECT fate, (array_agg(question ORDER BY question))[:{MAX_EXAMPLES}] FROM paired
+        WHERE fate IN ('gained', 'lost') GROUP BY fate""")
     return ProblemPairs(
         **{what: counts.get(what, 0) for what in ("gained", "lost", "more", "fewer")},
         questions={what: tuple(questions) for what, questions in sorted(shown.fetchall())},

@@ -1,96 +1,139 @@
 """pairs: per problem, the T highest-scored correct × the T lowest-scored incorrect solutions (method.md, Selection).
 
-The selection is the SQL below, run by DuckDB; a reader can run the same over the tables of a version.
+    pairs(problems, solutions, step_scores, Context(config=PairsConfig(top=4, score="mean"), tools={}))
+
+In Polars, since it goes over every step: the same selection in DuckDB took four times the CPU (docs/benchmarks.md).
 """
 
-import duckdb
+import hashlib
+from collections.abc import Mapping
+
 import polars as pl
 
 from fullstep_data.config import PairsConfig
 from fullstep_data.stage import Context, Outcome, rejects
 from schemas import TABLES
-from schemas.ids import content_id
+from schemas.ids import content_ids
 
+_REWARD = pl.col("reward").cast(pl.Float64)
 SCORES = {
-    "mean": "avg(reward ORDER BY step_index)",
-    "min": "min(reward)",
-    "product": "product(reward ORDER BY step_index)",
-    "last": "arg_max(reward, step_index)",
-    "random": "hash_fraction(solution_id)",
+    "mean": _REWARD.mean(),
+    "min": _REWARD.min(),
+    "product": _REWARD.product(),
+    "last": _REWARD.last(),
+    "random": pl.lit(None, pl.Float64),  # set by `scored`
 }
-
-# Ties go by a hash of the solution's id: stable, and independent of sampling order.
-CANDIDATES = """
-CREATE TEMP TABLE candidates AS
-WITH texts AS (
-    SELECT *, row_number() OVER (PARTITION BY problem_id, text ORDER BY sample_index, solution_id) AS copy FROM solutions
-), scores AS (
-    SELECT solution_id, CAST({score} AS DOUBLE) AS score, any_value(scorer) AS scorer FROM step_scores GROUP BY solution_id
-)
-SELECT problem_id, solution_id, correct, score, scorer, CASE
-    WHEN correct IS NULL THEN 'outcome undecided'
-    WHEN copy > 1 THEN 'duplicate text'
-    WHEN score IS NULL THEN 'not scored' END AS dropped
-FROM texts LEFT JOIN scores USING (solution_id)
-"""
-
-RANKED = """
-CREATE TEMP TABLE ranked AS
-SELECT problem_id, solution_id, correct, score, scorer, rank FROM (
-    SELECT *, row_number() OVER (
-        PARTITION BY problem_id, correct
-        ORDER BY CASE WHEN correct THEN -score ELSE score END, md5(solution_id)) - 1 AS rank
-    FROM candidates WHERE dropped IS NULL
-) WHERE rank < $top
-"""
-
-PAIRED = """
-SELECT w.problem_id, w.solution_id AS chosen_id, l.solution_id AS rejected_id, w.score AS chosen_score,
-       l.score AS rejected_score, w.score - l.score AS margin, CAST(w.rank AS INTEGER) AS chosen_rank,
-       CAST(l.rank AS INTEGER) AS rejected_rank, w.scorer
-FROM ranked w JOIN ranked l ON w.problem_id = l.problem_id AND w.correct AND NOT l.correct
-ORDER BY w.problem_id, chosen_rank, rejected_rank
-"""
-
-WITHOUT_PAIRS = """
-SELECT problem_id, CASE
-    WHEN count(solution_id) = 0 THEN 'no solutions'
-    WHEN count(solution_id) FILTER (dropped IS NULL) = 0 THEN 'no usable solution'
-    WHEN count(*) FILTER (dropped IS NULL AND correct) = 0 THEN 'no correct solution'
-    ELSE 'no incorrect solution' END
-FROM problems LEFT JOIN candidates USING (problem_id)
-WHERE problem_id NOT IN (SELECT w.problem_id FROM ranked w JOIN ranked l USING (problem_id) WHERE w.correct AND NOT l.correct)
-GROUP BY problem_id ORDER BY problem_id
-"""
+"""The score of a solution out of its rewards in the order of its steps. `report.queries` has the same in SQL."""
 
 
 def pairs(problems: pl.DataFrame, solutions: pl.DataFrame, step_scores: pl.DataFrame, context: Context) -> Outcome:
     """At most top² pairs per problem. Problems without a pair, and solutions that could not compete, are rejects."""
     config: PairsConfig = context.config
     policy = f"{config.score}-top{config.top}" + (f"-seed{config.seed}" if config.score == "random" else "")
-    with duckdb.connect() as connection:
-        connection.execute("SET threads = 1")  # one order of additions: the same scores to the bit on every machine
-        connection.execute(
-            f"CREATE MACRO hash_fraction(id) AS CAST('0x' || md5(id || '/{config.seed}')[:13] AS BIGINT) / pow(16, 13)"
-        )
-        for name, frame in (("problems", problems), ("solutions", solutions), ("step_scores", step_scores)):
-            connection.register(name, frame)
-        connection.execute(CANDIDATES.format(score=SCORES[config.score]))
-        connection.execute(RANKED, {"top": config.top})
-        rows = connection.sql(PAIRED).pl()
-        without = connection.execute(WITHOUT_PAIRS).fetchall()
-        unfit = connection.execute(
-            "SELECT solution_id, dropped FROM candidates WHERE dropped IS NOT NULL ORDER BY solution_id"
-        ).fetchall()
-    chosen_rejected = rows.select("chosen_id", "rejected_id").iter_rows()
-    rows = rows.with_columns(
-        pl.Series("pair_id", [content_id("pair", *ids, policy) for ids in chosen_rejected], dtype=pl.String),
-        pl.lit(policy).alias("policy"),
-    )
+    judged = candidates(solutions, scored(step_scores, config))
+    best = ranked(judged.filter(pl.col("dropped").is_null()), config.top)
+    rows = paired(best, policy)
+    unfit = judged.filter(pl.col("dropped").is_not_null()).sort("solution_id")
+    without = _without_pairs(problems, judged, rows)
     dropped = pl.concat(
         [
-            rejects("pairs", "problems", [(key, reason, None) for key, reason in without]),
-            rejects("pairs", "solutions", [(key, reason, None) for key, reason in unfit]),
+            rejects("pairs", "problems", [(key, reason, None) for key, reason in without.iter_rows()]),
+            rejects(
+                "pairs", "solutions", [(key, reason, None) for key, reason in unfit.select("solution_id", "dropped").iter_rows()]
+            ),
         ]
     )
-    return Outcome(TABLES["pairs"].check(rows, "pairs"), dropped)
+    return Outcome(rows, dropped)
+
+
+def scored(step_scores: pl.DataFrame, config: PairsConfig) -> pl.DataFrame:
+    """solution_id, score, scorer of every solution that has rewards. Sums go in the order of steps: the same to the bit."""
+    found = _by_solution(step_scores, {"score": SCORES[config.score], "scorer": pl.col("scorer").first()})
+    if config.score != "random":
+        return found
+    return found.with_columns(score=pl.Series([_fraction(key, config.seed) for key in found["solution_id"]], dtype=pl.Float64))
+
+
+def candidates(solutions: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
+    """problem_id, solution_id, correct, score, scorer, dropped: why the solution cannot compete, or null."""
+    alike = solutions.filter(pl.col("text").hash().is_duplicated())  # few: only they are compared as texts
+    copy = pl.int_range(pl.len()).over("problem_id", "text")
+    copies = alike.sort("sample_index", "solution_id").filter(copy > 0)["solution_id"]
+    dropped = (
+        pl.when(pl.col("correct").is_null())
+        .then(pl.lit("outcome undecided"))
+        .when(pl.col("solution_id").is_in(copies.implode()))
+        .then(pl.lit("duplicate text"))
+        .when(pl.col("score").is_null())
+        .then(pl.lit("not scored"))
+    )
+    judged = solutions.select("problem_id", "solution_id", "correct").join(scores, on="solution_id", how="left")
+    return judged.with_columns(dropped=dropped)
+
+
+def ranked(fit: pl.DataFrame, top: int) -> pl.DataFrame:
+    """The `top` best of each problem's correct solutions and the `top` worst of its incorrect ones, with their rank from 0.
+
+    Ties go by a hash of the solution's id: stable, and independent of sampling order.
+    """
+    side = ("problem_id", "correct")
+    placed = fit.with_columns(place=pl.when("correct").then(-pl.col("score")).otherwise("score"))
+    near = placed.filter(pl.col("place").rank("min").over(side) <= top)
+    tied = near.select(pl.struct(*side, "place").is_duplicated()).to_series()
+    ties = [_md5(key) if tie else "" for key, tie in zip(near["solution_id"], tied, strict=True)]
+    ordered = near.with_columns(tie=pl.Series(ties, dtype=pl.String)).sort(*side, "place", "tie")
+    return ordered.with_columns(rank=pl.int_range(pl.len(), dtype=pl.Int32).over(side)).filter(pl.col("rank") < top)
+
+
+def paired(best: pl.DataFrame, policy: str) -> pl.DataFrame:
+    """Every ranked correct solution × every ranked incorrect one of the same problem, as rows of the table."""
+    chosen = best.filter(pl.col("correct")).select(
+        "problem_id", "scorer", chosen_id="solution_id", chosen_score="score", chosen_rank="rank"
+    )
+    rejected = best.filter(~pl.col("correct")).select(
+        "problem_id", rejected_id="solution_id", rejected_score="score", rejected_rank="rank"
+    )
+    rows = chosen.join(rejected, on="problem_id", maintain_order="left_right")  # as `best` is: by problem and ranks
+    ids = content_ids("pair", rows["chosen_id"].to_list(), rows["rejected_id"].to_list(), policy)
+    return rows.with_columns(
+        pair_id=pl.Series(ids, dtype=pl.String), margin=pl.col("chosen_score") - pl.col("rejected_score"), policy=pl.lit(policy)
+    ).select(TABLES["pairs"].polars_schema.names())
+
+
+def _by_solution(step_scores: pl.DataFrame, said: Mapping[str, pl.Expr]) -> pl.DataFrame:
+    """`said` of each solution's rows in the order of its steps. Parts have them so, and are sorted only where they have not."""
+    run = step_scores.select("step_index", run=pl.col("solution_id").rle_id())
+    backwards = (pl.col("step_index").diff() < 0) & (pl.col("run").diff() == 0)
+    if not run.select(backwards.any()).item():
+        grouped = step_scores.group_by(run["run"].set_sorted(), maintain_order=True)
+        found = grouped.agg(pl.col("solution_id").first(), **said).drop("run")
+        if found["solution_id"].n_unique() == found.height:
+            return found
+    ordered = step_scores.sort("solution_id", "step_index", maintain_order=True)
+    return ordered.group_by("solution_id", maintain_order=True).agg(**said)
+
+
+def _without_pairs(problems: pl.DataFrame, judged: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """problem_id, reason of every problem without a pair."""
+    usable = pl.col("dropped").is_null()
+    counts = judged.group_by("problem_id").agg(usable=usable.sum(), right=(usable & pl.col("correct")).sum())
+    reason = (
+        pl.when(pl.col("usable").is_null())
+        .then(pl.lit("no solutions"))
+        .when(pl.col("usable") == 0)
+        .then(pl.lit("no usable solution"))
+        .when(pl.col("right") == 0)
+        .then(pl.lit("no correct solution"))
+        .otherwise(pl.lit("no incorrect solution"))
+    )
+    left = problems.select("problem_id").join(rows, on="problem_id", how="anti").join(counts, on="problem_id", how="left")
+    return left.select("problem_id", reason=reason).sort("problem_id")
+
+
+def _fraction(solution_id: str, seed: int) -> float:
+    """A number in [0, 1), fixed by solution and seed."""
+    return int(_md5(f"{solution_id}/{seed}")[:13], 16) / 16**13
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode("utf-8")).hexdigest()

@@ -137,9 +137,13 @@ PIPELINE: tuple[Stage, ...] = (
     Stage(
         name="pairs",
         run=pairs,
-        reads=(Read("problems", TRAIN), Read("solutions"), Read("step_scores")),
+        reads=(
+            Read("problems", TRAIN, ("problem_id", "split")),
+            Read("solutions", columns=("solution_id", "problem_id", "sample_index", "text", "correct")),
+            Read("step_scores", columns=("solution_id", "step_index", "scorer", "reward")),
+        ),
         config=lambda recipe: recipe.pairs,
-        revision=1,
+        revision=2,
         parts_by="problem",
         accounts=(Accounts("problems", ("problem_id",), TRAIN),),
     ),

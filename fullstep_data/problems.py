@@ -2,7 +2,8 @@
 
     problems(Context(config=ProblemsToSolve(source=FileSource(path="builtin:sums.jsonl"), held_out=0.25), tools={}))
 
-The first of several equal questions is kept; every other record of the source is a reject with its reason.
+The first of several equal questions is kept; every other record of the source is a reject with its reason. So is a training
+problem that an evaluation set holds too, where the recipe names one.
 """
 
 import unicodedata
@@ -14,6 +15,7 @@ import polars as pl
 from fullstep_data.config import FileSource, GivenSolutions, ProblemsToSolve
 from fullstep_data.grading import Grader
 from fullstep_data.grading.settle import settle
+from fullstep_data.overlap import Index, QuestionSet, read_set
 from fullstep_data.sources import Candidate, read
 from fullstep_data.sources.given import read_given
 from fullstep_data.sources.presets import PRESETS
@@ -35,9 +37,45 @@ def problems(context: Context) -> Outcome:
     repeats = isinstance(config.source, FileSource) and config.source.repeated_questions
     kept, repeated = _distinct(usable, repeats)
     context.tick(len(found), len(found))
-    rows = _frame(kept, config.held_out)
+    rows, leaked = _without_leaks(config, kept, _frame(kept, config.held_out))
     beside = _solutions_beside(config.solutions, rows) if config.solutions else []
-    return Outcome(rows, rejects("problems", "source", faulty + repeated + beside))
+    return Outcome(rows, rejects("problems", "source", faulty + repeated + leaked + beside))
+
+
+def _without_leaks(config: ProblemsToSolve, kept: Sequence[Candidate], rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Reject]]:
+    """The rows without training problems that stand in an evaluation set, and those problems. rows: of `kept`, in their order.
+
+    InputError: a set cannot be read; every training problem stands in one.
+    """
+    if config.audit is None:
+        return rows, []
+    indexes = [(one.name, Index(one.questions, config.audit.kinds)) for one in map(_set_to_avoid, config.audit.against)]
+    leaked: dict[str, Reject] = {}
+    for candidate, (problem_id, question, split) in zip(kept, rows.select("problem_id", "question", "split").rows(), strict=True):
+        found = ((name, index.find(question)) for name, index in indexes if split == "train")
+        for name, same in found:
+            if same is not None:
+                leaked[problem_id] = (candidate.key, f"in an evaluation set: {same.kind}", f"{name}: {same.question}")
+                break
+    left = rows.filter(~pl.col("problem_id").is_in(list(leaked)))
+    if leaked and left.filter(split="train").is_empty():
+        raise InputError(
+            "every training problem stands in an evaluation set",
+            where="problems.audit",
+            count=len(leaked),
+            examples=[detail for _, _, detail in leaked.values()],
+            next_step="take the problems from another source, or leave the set that they come from out of problems.audit.against",
+        )
+    return left, list(leaked.values())
+
+
+def _set_to_avoid(text: str) -> QuestionSet:
+    """An evaluation set that the recipe names."""
+    try:
+        return read_set(text)
+    except InputError as error:
+        where = f"problems.audit.against, {text}" + (f": {error.where}" if error.where not in ("", "--sets", text) else "")
+        raise InputError(error.what, where, error.count, error.examples, error.next_step) from error
 
 
 def _solutions_beside(config: GivenSolutions, problems: pl.DataFrame) -> list[Reject]:

@@ -84,11 +84,12 @@ class Parts(AbstractFileSystem):
 
 
 @contextmanager
-def connect(version: Version, parts: Parts | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect(version: Version, parts: Parts | None = None, memory: str = "") -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB connection with the views of a version; large sorts may spill into a private folder that is removed at the end.
 
-    parts: where the files of the version are, if not in its folder. InputError: a part of the version is missing, truncated or
-    damaged; a query that fails while the connection is in use.
+    parts: where the files of the version are, if not in its folder. memory: how much of it DuckDB may take before it spills, as
+    "600 MB" (default: 80 % of the machine's). InputError: a part of the version is missing, truncated or damaged; a query that
+    fails while the connection is in use.
     """
     if parts is None:
         files = [file for table in version.tables.values() for file in table.stored]
@@ -101,7 +102,7 @@ def connect(version: Version, parts: Parts | None = None) -> Iterator[duckdb.Duc
             for statement in statements(version, lambda path: located(version, path)):
                 connection.execute(statement)
             _add_joins(connection, version)
-            for setting, value in _settings(spill).items():
+            for setting, value in _settings(spill, memory).items():
                 connection.execute(f"SET {setting} = {value}")
             yield connection
         except duckdb.Error as error:
@@ -165,9 +166,10 @@ def _answer(connection: duckdb.DuckDBPyConnection, text: str) -> pl.DataFrame:
             raise
 
 
-def _settings(spill: str) -> dict[str, str]:
+def _settings(spill: str, memory: str) -> dict[str, str]:
     """enable_external_access comes last but one: what it forbids cannot be set after it; the lock is last."""
-    return {
+    limit = {"memory_limit": f"'{memory}'"} if memory else {}
+    return limit | {
         "python_enable_replacements": "false",  # else a query could read Python variables by name
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",

@@ -19,7 +19,7 @@ from pydantic_core import to_jsonable_python
 
 from fullstep_data.accounts import answered_for, filtered, read_index, require_accounted
 from fullstep_data.plan import InputPart, Planned, decided_by, part_key, plan, reject_key, require_sound, source_key
-from fullstep_data.stage import Context, Outcome, Stage, Tool
+from fullstep_data.stage import OPTIONAL_TABLES, Context, Outcome, Stage, Tool
 from fullstep_data.store import (
     Contract,
     Counts,
@@ -295,8 +295,8 @@ class _Run:
         frames: list[pl.DataFrame] = []
         for read, parts in zip(stage.reads, inputs, strict=True):
             table = TABLES[read.table]
-            loaded = [decode(table, part.file.content(), where=str(part.file.path)) for part in parts]
-            frames.append(filtered(pl.concat(loaded) if loaded else table.empty(), read.where))
+            loaded = [decode(table, part.file.content(), str(part.file.path), read.columns) for part in parts]
+            frames.append(filtered(pl.concat(loaded) if loaded else table.empty().select(read.columns or "*"), read.where))
         return frames
 
     def _record_table(self, stage: Stage, config: Any, identities: Mapping[str, str], parts: list[Part], counts: Counts) -> None:
@@ -317,11 +317,15 @@ class _Run:
 def _require_same_kind(
     stages: Sequence[Stage], store: Store, upstream: Version | None, imported: Mapping[str, TableRecord]
 ) -> None:
-    """InputError where the folder's latest version has tables that these stages never write: it holds something else."""
+    """InputError where the folder's latest version has tables that these stages never write: it holds something else.
+
+    Tables that a recipe may do without are no sign of that: a build that labels by the outcome where the one before drew rollouts
+    makes a new version, and the rollouts stay in the old one.
+    """
     if not store.numbers():
         return
     latest = store.version()
-    kept = {stage.table for stage in stages} | set(imported)
+    kept = {stage.table for stage in stages} | set(imported) | OPTIONAL_TABLES
     lost = [name for name in latest.manifest.tables if name not in kept]
     if lost or (latest.manifest.upstream is None) != (upstream is None):
         raise InputError(

@@ -16,6 +16,9 @@ from pydantic import BaseModel
 
 from schemas import TABLES
 
+OPTIONAL_TABLES = frozenset(("rollouts", "step_pairs", "reference_logprobs"))
+"""Tables that one recipe makes and another does without: in one folder a version may have them, and the next one not."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -77,10 +80,11 @@ def one_slice(config: Any) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Read:
-    """A table that a stage reads; `where` (SQL) keeps only some rows."""
+    """A table that a stage reads; `where` (SQL) keeps only some rows, `columns` only those (none named: all of them)."""
 
     table: str
     where: str = ""
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

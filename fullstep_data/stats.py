@@ -19,6 +19,8 @@ import polars as pl
 from fullstep_data.query import connect
 from fullstep_data.store import Version
 
+MEMORY = "600 MB"
+"""What DuckDB may take for figures and reports before it goes on on disk; the whole process then stays below 1 GB."""
 POSITIONS = 10
 """Steps from this index on are counted together."""
 LEVELS = 100
@@ -42,13 +44,14 @@ SELECT problem_id, correct, length(text) AS characters, tokens, scored.* EXCLUDE
     FROM step_scores WHERE scorer = ? GROUP BY solution_id) scored USING (solution_id)
 """
 
-# The probability that a right solution scores higher than a wrong one, ties counting half (Mann and Whitney 1947).
+# The probability that a right solution scores higher than a wrong one, ties counting half (Mann and Whitney 1947): for each score
+# the wrong ones below it are counted. `rows` have the columns {score} and correct.
 AUC = """
-SELECT (sum(place) FILTER (correct) - n_right * (n_right + 1) / 2) / (n_right * n_wrong) FROM (
-    SELECT correct, rank() OVER (ORDER BY {score}) + (count(*) OVER (PARTITION BY {score}) - 1) / 2 AS place,
-           count(*) FILTER (correct) OVER () AS n_right, count(*) FILTER (NOT correct) OVER () AS n_wrong
-    FROM scores WHERE correct IS NOT NULL)
-GROUP BY n_right, n_wrong HAVING n_right > 0 AND n_wrong > 0
+WITH by_score AS (
+    SELECT {score} AS score, count(*) FILTER (correct) AS right_ones, count(*) FILTER (NOT correct) AS wrong_ones
+    FROM {rows} WHERE correct IS NOT NULL GROUP BY ALL
+), below AS (SELECT *, sum(wrong_ones) OVER (ORDER BY score) - wrong_ones AS wrong_below FROM by_score)
+SELECT sum(right_ones * (wrong_below + wrong_ones / 2)) / nullif(sum(right_ones) * sum(wrong_ones), 0) AS auc FROM below
 """
 
 # Against each problem's own mean, for hard problems have long solutions with low rewards whatever the PRM thinks of length.
@@ -62,16 +65,18 @@ DIVERSITY = """
 SELECT count(*) AS problems, avg(answers) AS answers, avg(texts) AS texts, avg(samples) AS samples,
        avg(texts / samples) AS distinct_texts, avg((answers <= 1)::INT) AS one_answer,
        avg((n_right > 0 AND n_wrong > 0)::INT) AS mixed
-FROM (SELECT count(DISTINCT answer) AS answers, count(DISTINCT text) AS texts, count(*) AS samples,
+FROM (SELECT count(DISTINCT answer) AS answers, count(DISTINCT hash(text)) AS texts, count(*) AS samples,
              count(*) FILTER (correct) AS n_right, count(*) FILTER (NOT correct) AS n_wrong
       FROM solutions GROUP BY problem_id) WHERE samples > 1
 """
 
+# Sizes in place of texts: what is joined is held in memory.
 PAIRS = """
+WITH sizes AS MATERIALIZED (SELECT solution_id, length(text) AS characters FROM solutions)
 SELECT count(*) AS pairs, count(DISTINCT pairs.problem_id) AS problems, avg(margin) AS margin_mean,
        quantile_cont(margin, [0.1, 0.5, 0.9]) AS margin_quantiles, count(*) FILTER (margin = 0) AS ties,
-       count(*) FILTER (margin < 0) AS reversed, avg((length(c.text) > length(r.text))::INT) AS chosen_longer
-FROM pairs JOIN solutions c ON c.solution_id = chosen_id JOIN solutions r ON r.solution_id = rejected_id
+       count(*) FILTER (margin < 0) AS reversed, avg((c.characters > r.characters)::INT) AS chosen_longer
+FROM pairs JOIN sizes c ON c.solution_id = chosen_id JOIN sizes r ON r.solution_id = rejected_id
 """
 
 Ask = Callable[..., pl.DataFrame]
@@ -79,7 +84,7 @@ Ask = Callable[..., pl.DataFrame]
 
 def stats(version: Version) -> dict[str, Any]:
     """All figures: tables, rejects, rewards, calibration, scores, pairs, diversity, tokens. InputError: a part is missing."""
-    with connect(version) as connection:
+    with connect(version, memory=MEMORY) as connection:
 
         def ask(question: str, params: Any = None) -> pl.DataFrame:
             return connection.sql(question, params=params).pl()
@@ -263,7 +268,7 @@ def _scores(connection: duckdb.DuckDBPyConnection, ask: Ask, scorer: str | None)
     return {
         "solutions": row["solutions"],
         "mean_score": {word: {name: row[f"{name}_{word}"] for name in AGGREGATIONS} for _, word in _SIDES},
-        "auc": {name: _one(ask(AUC.format(score=name))) for name in AGGREGATIONS},
+        "auc": {name: _one(ask(AUC.format(score=name, rows="scores"))) for name in AGGREGATIONS},
         "tied": _one(ask(tied)),
         "length_correlation": _finite(_one(ask(LENGTH))),
         "lowest_is_last": row["lowest_is_last"],

@@ -6,6 +6,9 @@ sample_seed(problem_id, sample_index, run_seed) ->  an integer in [0, 2**63); ro
 
 import hashlib
 import json
+from collections.abc import Sequence
+from itertools import repeat
+from json.encoder import encode_basestring
 from typing import Any
 
 ID_DIGITS = 20
@@ -14,6 +17,13 @@ ID_DIGITS = 20
 def content_id(*content: Any) -> str:
     """The id of some content: the first 80 bits of SHA-256 over its canonical JSON (a clash among 1e8 ids: odds 4e-9)."""
     return _digest(content)[:ID_DIGITS]
+
+
+def content_ids(*content: str | Sequence[str]) -> list[str]:
+    """`content_id` of many rows at once, at half the cost. A text stands in every row; of a sequence each row has its own."""
+    columns = [repeat(encode_basestring(one)) if isinstance(one, str) else map(encode_basestring, one) for one in content]
+    texts = (f"[{','.join(row)}]".encode("utf-8", "surrogatepass") for row in zip(*columns, strict=False))  # repeat has no end
+    return [hashlib.sha256(text).hexdigest()[:ID_DIGITS] for text in texts]
 
 
 def sample_seed(problem_id: str, sample_index: int, run_seed: int) -> int:
@@ -32,5 +42,8 @@ def stable_fraction(*content: Any) -> float:
 
 
 def _digest(content: tuple[Any, ...]) -> str:
-    text = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    try:  # most contents are texts alone; json.dumps, which takes three times as long, gives the same
+        text = f"[{','.join(map(encode_basestring, content))}]"
+    except TypeError:
+        text = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

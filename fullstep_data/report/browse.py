@@ -44,14 +44,17 @@ QUALIFY row_number() OVER (
 
 SOLVED = """
 SELECT problem_id, solution_id, sample_index, correct, answer, score, finish_reason, tokens, text
-FROM solutions SEMI JOIN kept USING (solution_id) LEFT JOIN solution_scores USING (solution_id)
+FROM solutions SEMI JOIN kept USING (solution_id)
+LEFT JOIN (FROM solution_scores SEMI JOIN kept USING (solution_id)) USING (solution_id)
 ORDER BY problem_id, score DESC NULLS LAST, sample_index, solution_id
 """
 
+# What is joined to the few is cut down to them first: the whole of it would be held in memory.
 STEPS = """
 SELECT solution_id, steps.text, reward, n_correct, n_rollouts, source
 FROM steps SEMI JOIN kept USING (solution_id)
-LEFT JOIN shown_scores USING (solution_id, step_index) LEFT JOIN shown_labels USING (solution_id, step_index)
+LEFT JOIN (FROM shown_scores SEMI JOIN kept USING (solution_id)) USING (solution_id, step_index)
+LEFT JOIN (FROM shown_labels SEMI JOIN kept USING (solution_id)) USING (solution_id, step_index)
 ORDER BY solution_id, step_index
 """
 

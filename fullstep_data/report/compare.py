@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import duckdb
 import polars as pl
 
-from fullstep_data.diff import SIDES, both
+from fullstep_data.diff import DRIFT, PAIRED, SIDES, both
 from fullstep_data.report.queries import BINS, around_zero, shares
 from fullstep_data.store import Version
 from fullstep_data.store.history import differences
@@ -21,27 +21,6 @@ from schemas import TABLES
 REWARDS = f"""
 SELECT '{{side}}' AS series, least(floor(reward * {BINS}), {BINS - 1})::INT AS bin, count(*) AS count
 FROM {{side}}.step_scores GROUP BY ALL
-"""
-
-# Per step: with several scorers on a side, their mean.
-DRIFT = """
-CREATE TEMP TABLE drift AS
-WITH before_rewards AS (SELECT solution_id, step_index, avg(reward) AS reward FROM before.step_scores GROUP BY ALL),
-     after_rewards AS (SELECT solution_id, step_index, avg(reward) AS reward FROM after.step_scores GROUP BY ALL)
-SELECT a.reward - b.reward AS change FROM before_rewards AS b JOIN after_rewards AS a USING (solution_id, step_index)
-"""
-
-PAIRS = """
-CREATE TEMP TABLE paired AS
-SELECT *, CASE WHEN pairs_before = 0 AND pairs_after > 0 THEN 'gained' WHEN pairs_before > 0 AND pairs_after = 0 THEN 'lost'
-               WHEN pairs_after > pairs_before THEN 'more' WHEN pairs_after < pairs_before THEN 'fewer'
-               WHEN pairs_after = 0 THEN 'none' ELSE 'same' END AS fate
-FROM (
-    SELECT problem_id, question, coalesce(b.pairs, 0) AS pairs_before, coalesce(a.pairs, 0) AS pairs_after
-    FROM (SELECT problem_id, question FROM before.problems UNION SELECT problem_id, question FROM after.problems)
-    LEFT JOIN (SELECT problem_id, count(*) AS pairs FROM before.pairs GROUP BY ALL) AS b USING (problem_id)
-    LEFT JOIN (SELECT problem_id, count(*) AS pairs FROM after.pairs GROUP BY ALL) AS a USING (problem_id)
-)
 """
 
 FATES = "SELECT fate, count(*) AS problems FROM paired GROUP BY ALL"
@@ -80,7 +59,7 @@ def compare(before: Version, after: Version, problems: Sequence[str] = ()) -> Ch
         names = [name for name in TABLES if name in before.tables or name in after.tables]
         tables = [_keys(connection, name, before, after) for name in names]
         series = pl.concat([connection.sql(REWARDS.format(side=side)).pl() for side in SIDES])
-        connection.execute(PAIRS)
+        connection.execute(PAIRED)
         connection.execute(DRIFT)
         one_folder = before.path.resolve() == after.path.resolve()
         return Changes(

@@ -28,6 +28,7 @@ from fullstep_data.report.browse import Book, browse
 from fullstep_data.report.compare import Changes, compare
 from fullstep_data.report.queries import facts, score_of
 from fullstep_data.report.words import figures, lead, notes, settings
+from fullstep_data.stats import MEMORY
 from fullstep_data.store import Store, Version
 from fullstep_data.store.disk import possible, replace
 from fullstep_data.store.history import history
@@ -49,7 +50,7 @@ def page(version: Version, before: Version | None = None, problems: int = PROBLE
         from fullstep_data.report.charts import PALETTES, charts, style
     except ImportError as error:
         raise not_installed(error) from error
-    with connect(version) as connection:
+    with connect(version, memory=MEMORY) as connection:
         found = facts(connection, score_of(version))
         book = browse(connection, problems)
     changes = compare(before, version, [row["id"] for row in book.index]) if before else None

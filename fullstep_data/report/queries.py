@@ -13,8 +13,16 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from fullstep_data.pairs import SCORES
+from fullstep_data.stats import AUC
 from fullstep_data.store import Version
+
+SCORES = {
+    "mean": "avg(reward)",
+    "min": "min(reward)",
+    "product": "product(reward)",
+    "last": "arg_max(reward, step_index)",
+}
+"""The scores of `fullstep_data.pairs` in SQL, to the last digit or two; but for `random`, which has nothing to show."""
 
 BINS = 20
 """Bins of a reward or score between 0 and 1."""
@@ -38,10 +46,19 @@ SELECT {VERDICT} AS series, least(floor(score * {BINS}), {BINS - 1})::INT AS bin
 FROM solution_scores JOIN solutions USING (solution_id) GROUP BY ALL
 """
 
+# Quantiles out of counts by thousandths: to hold all rewards of a position takes a gigabyte where there are 20M steps.
 POSITIONS = f"""
-SELECT {VERDICT} AS series, least(step_index + 1, {MOST})::INT AS position, count(*) AS steps, avg(reward) AS mean,
-       quantile_cont(reward, 0.1) AS p10, quantile_cont(reward, 0.9) AS p90
-FROM shown_scores JOIN solutions USING (solution_id) WHERE correct IS NOT NULL GROUP BY ALL ORDER BY series, position
+WITH levels AS (
+    SELECT {VERDICT} AS series, least(step_index + 1, {MOST})::INT AS position, round(reward::DOUBLE, 3) AS level,
+           count(*) AS steps, sum(reward::DOUBLE) AS total
+    FROM shown_scores JOIN solutions USING (solution_id) WHERE correct IS NOT NULL GROUP BY ALL
+), reached AS (
+    SELECT *, sum(steps) OVER (PARTITION BY series, position ORDER BY level)
+              / sum(steps) OVER (PARTITION BY series, position) AS share FROM levels
+)
+SELECT series, position, sum(steps)::BIGINT AS steps, sum(total) / sum(steps) AS mean,
+       min(level) FILTER (share >= 0.1) AS p10, min(level) FILTER (share >= 0.9) AS p90
+FROM reached GROUP BY ALL ORDER BY series, position
 """
 
 RIGHT_SHARE = """
@@ -58,15 +75,6 @@ PAIRS_PER_PROBLEM = f"""
 SELECT least(pairs, {MOST})::INT AS pairs, count(*) AS problems
 FROM (SELECT count(pair_id) AS pairs FROM (SELECT DISTINCT problem_id FROM solutions) LEFT JOIN pairs USING (problem_id)
       GROUP BY problem_id) GROUP BY ALL ORDER BY ALL
-"""
-
-# The chance that a right solution scores higher than a wrong one, ties half: per score, the wrong ones below it are counted.
-AUC = """
-WITH by_score AS (
-    SELECT score, count(*) FILTER (correct) AS right_ones, count(*) FILTER (NOT correct) AS wrong_ones
-    FROM solution_scores JOIN solutions USING (solution_id) WHERE correct IS NOT NULL GROUP BY score
-), below AS (SELECT *, sum(wrong_ones) OVER (ORDER BY score) - wrong_ones AS wrong_below FROM by_score)
-SELECT sum(right_ones * (wrong_below + wrong_ones / 2)) / nullif(sum(right_ones) * sum(wrong_ones), 0) AS auc FROM below
 """
 
 TOTALS = """
@@ -107,7 +115,7 @@ def facts(connection: duckdb.DuckDBPyConnection, score: str) -> dict[str, pl.Dat
         "rewards": shares(_ask(connection, REWARDS)),
         "positions": _ask(connection, POSITIONS),
         "scores": shares(_ask(connection, SCORES_OF_SOLUTIONS)),
-        "auc": _ask(connection, AUC),
+        "auc": _ask(connection, AUC.format(score="score", rows="solution_scores JOIN solutions USING (solution_id)")),
         "right_share": _ask(connection, RIGHT_SHARE),
         "diversity": _ask(connection, DIVERSITY),
         "margins": around_zero(connection, "margin", "pairs", "pairs"),
@@ -117,11 +125,11 @@ def facts(connection: duckdb.DuckDBPyConnection, score: str) -> dict[str, pl.Dat
 
 
 def score_of(version: Version) -> str:
-    """How the recipe scores a solution: a name in `fullstep_data.pairs.SCORES`; mean where it says nothing, or `random`."""
+    """How the recipe scores a solution: a name in SCORES; mean where it says nothing, or `random`."""
     recipe: Any = version.manifest.recipe
     section = recipe.get("pairs") if isinstance(recipe, Mapping) else None
     name = section.get("score") if isinstance(section, Mapping) else None
-    return name if name in SCORES and name != "random" else "mean"
+    return name if name in SCORES else "mean"
 
 
 def prepare(connection: duckdb.DuckDBPyConnection, score: str) -> None:

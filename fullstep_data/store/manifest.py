@@ -149,9 +149,9 @@ class Manifest(Record):
         """The manifest as the bytes of its file. Its last key, `sha256`, is of the document without that key: a manifest that was
         altered is not the `content` of what `parse` reads in it.
         """
-        data = self.model_dump(mode="json", by_alias=True)
-        seal = hashlib.sha256(_json(data).encode("utf-8")).hexdigest()
-        return (_json({**data, "sha256": seal}) + "\n").encode("utf-8")
+        text = _json(self.model_dump(mode="json", by_alias=True))
+        seal = hashlib.sha256(text.encode("utf-8")).hexdigest()
+        return f'{text.removesuffix(_END)},\n "sha256": "{seal}"{_END}\n'.encode()
 
     @classmethod
     def parse(cls, content: bytes, where: str, number: int) -> "Manifest":
@@ -200,6 +200,10 @@ class Manifest(Record):
             for name, table in self.tables.items()
         }
         return self.model_copy(update={"number": 0, "format": 1, "tables": tables})
+
+
+_END = "\n}"
+"""How a document ends that `_json` has written."""
 
 
 def _json(data: Any) -> str:

@@ -8,6 +8,7 @@ bytes repeat; other text with its lengths apart. The footer carries a note under
 """
 
 import io
+from collections.abc import Sequence
 
 import polars as pl
 import pyarrow as pa
@@ -56,16 +57,18 @@ def encode(table: Table, frame: pl.DataFrame, note: Note | None = None) -> bytes
     return sink.getvalue()
 
 
-def decode(table: Table, content: bytes, where: str) -> pl.DataFrame:
-    """The rows of a part. InputError where its columns are not those of the contract of today."""
-    frame = pl.read_parquet(io.BytesIO(content), use_pyarrow=False, hive_partitioning=False)
-    if frame.schema != table.polars_schema:
+def decode(table: Table, content: bytes, where: str, columns: Sequence[str] = ()) -> pl.DataFrame:
+    """The rows of a part, of these columns only where some are named. InputError where its columns are not those of the contract
+    of today.
+    """
+    schema = pl.read_parquet_schema(io.BytesIO(content))
+    if schema != table.polars_schema:
         raise InputError(
             what=f"table {table.name}: the file's columns are not those of contract version {table.version}",
             where=where,
             next_step="run the build again: it makes the table under the contract of today",
         )
-    return frame
+    return pl.read_parquet(io.BytesIO(content), columns=list(columns) or None, use_pyarrow=False, hive_partitioning=False)
 
 
 def read_note(content: bytes) -> tuple[int, Note]:

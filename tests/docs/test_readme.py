@@ -63,7 +63,7 @@ def test_every_recipe_fragment_fits_into_a_recipe(fragment):
     written = tomllib.loads(fragment)
     for section, value in written.items():
         recipe[section] = {**recipe.get(section, {}), **value} if isinstance(value, dict) else value
-    loaded = Recipe.model_validate(recipe).model_dump(exclude_unset=True)
+    loaded = Recipe.model_validate(recipe).model_dump(mode="json", exclude_unset=True)
     for section, value in written.items():
         assert loaded[section] == (value if isinstance(value, str) else {**loaded[section], **value})
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fullstep_data.audit import QuestionSet, audit, read_set, words
+from fullstep_data.audit import audit
+from fullstep_data.overlap import QuestionSet
 from fullstep_data.stage import Context, Outcome
 from fullstep_data.store import Version
 from schemas import TABLES, InputError
@@ -65,20 +66,6 @@ def test_test_problems_among_the_training_problems_and_repeats(tmp_path: Path) -
 
 def test_test_problems_in_an_evaluation_set_are_no_leak(tmp_path: Path) -> None:
     assert audit(dataset(tmp_path / "d", [OTHER], [LONG]), [QuestionSet("set", (LONG,))]).leaks == ()
-
-
-def test_sets_are_read_from_files_and_datasets(tmp_path: Path) -> None:
-    (tmp_path / "set.jsonl").write_text('{"question": "What is 2 + 2?", "answer": "4"}\n')
-    assert read_set(str(tmp_path / "set.jsonl")).questions == ("What is 2 + 2?",)
-    dataset(tmp_path / "d", [OTHER], [LONG])
-    assert read_set(str(tmp_path / "d")).questions == (LONG,)
-    with pytest.raises(InputError):
-        read_set("no-such-set")
-
-
-def test_words_have_one_form() -> None:
-    assert words("Ｗｈａｔ is 3+4, or “Ten”?") == ["what", "is", "3", "+", "4", "or", "ten"]
-    assert words("") == []
 
 
 def test_a_version_without_problems_says_so(tmp_path: Path) -> None:

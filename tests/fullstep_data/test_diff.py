@@ -79,6 +79,23 @@ def test_rewards_that_moved_are_binned(dataset: Version) -> None:
     assert drift.bins[-1][1] == pytest.approx(reward / 2)
 
 
+def test_with_two_scorers_their_mean_is_compared(dataset: Version) -> None:
+    """A second PRM scores every step 0: each of the 56 steps is one step still, and its mean reward falls by half."""
+
+    def twice(given: pl.DataFrame, context: Context) -> Outcome:
+        rows = step_scores(given, context).rows
+        second = rows.with_columns(scorer=pl.lit("second"), reward=pl.lit(0.0, pl.Float32))
+        return Outcome(pl.concat([rows, second]))
+
+    after = run_stages(
+        dataset.path, [replace(one, run=twice, revision=2) if one.name == "step_scores" else one for one in STAGES]
+    )
+    drift = diff(dataset, after).drift
+    assert drift is not None
+    assert drift.steps == 56
+    assert drift.mean == pytest.approx(-(dataset.frame("step_scores")["reward"].mean() or 0) / 2)
+
+
 def test_rewards_are_compared_across_scorers(dataset: Version) -> None:
     """Another PRM has another name, so its rows are all new; the steps are the same, and so their rewards can be compared."""
 

@@ -23,8 +23,8 @@ def problem(problem_id: str) -> dict[str, object]:
     }
 
 
-def select(answers: dict[str, tuple[str, bool | None, list[float]]], texts: dict[str, str] | None = None, **config):
-    """answers: solution id -> (problem, correct, step rewards)."""
+def given(answers: dict[str, tuple[str, bool | None, list[float]]], texts: dict[str, str] | None = None):
+    """Frames of problems, solutions and step_scores."""
     rows, scores = [], []
     for index, (solution_id, (problem_id, correct, rewards)) in enumerate(answers.items()):
         rows.append(
@@ -42,12 +42,16 @@ def select(answers: dict[str, tuple[str, bool | None, list[float]]], texts: dict
             for k, reward in enumerate(rewards)
         ]
     problems = sorted({problem_id for problem_id, _, _ in answers.values()} | {"empty"})
-    outcome = pairs(
+    return (
         TABLES["problems"].frame([problem(problem_id) for problem_id in problems]),
         TABLES["solutions"].frame(rows),
         TABLES["step_scores"].frame(scores),
-        Context(PairsConfig(**config), {}),
     )
+
+
+def select(answers: dict[str, tuple[str, bool | None, list[float]]], texts: dict[str, str] | None = None, **config):
+    """answers: solution id -> (problem, correct, step rewards)."""
+    outcome = pairs(*given(answers, texts), Context(PairsConfig(**config), {}))
     TABLES["pairs"].check(outcome.rows, "test")
     return outcome
 
@@ -131,6 +135,22 @@ def test_every_problem_without_pairs_says_why():
         "d": "not scored",
     }
     assert outcome.rows.is_empty()
+
+
+@pytest.mark.parametrize("score", ["mean", "min", "product", "last", "random"])
+def test_the_order_of_the_rows_decides_nothing(score):
+    frames = given(GROUP, texts={"w3": "same", "l2": "same"})
+    shuffled = [frame.sample(fraction=1, shuffle=True, seed=5) for frame in frames]
+    for mixed in ((*frames[:2], shuffled[2]), shuffled, [frame.reverse() for frame in frames]):
+        one, other = (pairs(*some, Context(PairsConfig(score=score, top=2), {})) for some in (frames, mixed))
+        assert one.rows.equals(other.rows)
+        assert one.rejects.sort("key").equals(other.rejects.sort("key"))
+
+
+def test_equal_texts_of_different_problems_are_no_copies():
+    answers = {"w": ("p", True, [0.5]), "l": ("p", False, [0.5]), "v": ("q", True, [0.5]), "m": ("q", False, [0.5])}
+    outcome = select(answers, texts={"w": "same", "v": "same"})
+    assert chosen_rejected(outcome) == [("w", "l"), ("v", "m")]
 
 
 def test_a_reward_of_zero_is_a_score():

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fullstep_data.config import Columns, FileSource, GivenSolutions, ProblemsToSolve
+from fullstep_data.config import AuditConfig, Columns, FileSource, GivenSolutions, ProblemsToSolve
 from fullstep_data.problems import problems
 from fullstep_data.stage import Context, Outcome
 from schemas import TABLES, InputError
@@ -167,3 +167,57 @@ def test_solutions_of_other_questions_are_rejects(tmp_path: Path) -> None:
         ("solutions/3", "question is not among the problems"),
         ("solutions/4", "question is not among the problems"),
     ]
+
+
+LEAKED = "Natalia sold 48 clips in April and half as many in May, so how many clips did she sell in all?"
+FREE = "How many apples are left when 3 of 7 apples are eaten?"
+
+
+def avoiding(tmp_path: Path, questions: dict[str, str], held: Sequence[str], **audit: Any) -> Outcome:
+    """Problems (question to split) without those that a set of the questions `held` has too."""
+    (tmp_path / "set.jsonl").write_text("".join(json.dumps({"question": one, "answer": "1"}) + "\n" for one in held))
+    records = [{"question": question, "answer": "1", "split": split} for question, split in questions.items()]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    source = FileSource(path=str(tmp_path / "a.jsonl"), columns=Columns(split="split"))
+    asked = {"against": (str(tmp_path / "set.jsonl"),), **audit}
+    outcome = problems(Context(config=ProblemsToSolve(source=source, audit=AuditConfig(**asked)), tools={}))
+    TABLES["rejects"].check(outcome.rejects, "test")
+    return outcome
+
+
+def test_training_problems_of_an_evaluation_set_are_rejects(tmp_path: Path) -> None:
+    outcome = avoiding(tmp_path, {LEAKED.upper() + "!": "train", FREE: "train", LEAKED + " Really?": "test"}, [LEAKED])
+    assert outcome.rows["question"].to_list() == [FREE, LEAKED + " Really?"]  # a test problem in a test set is no leak
+    assert outcome.rejects.select("key", "reason", "detail").rows() == [
+        ("1", "in an evaluation set: normalised", f"set.jsonl: {LEAKED}")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "left"), [(("exact",), 3), (("exact", "normalised"), 2), (("normalised", "13-gram"), 1), (("near",), 1)]
+)
+def test_only_the_kinds_that_count_are_rejects(tmp_path: Path, kinds: tuple[str, ...], left: int) -> None:
+    questions = {FREE: "train", LEAKED.replace(",", ";"): "train", LEAKED + " Say it in words.": "train"}
+    assert avoiding(tmp_path, questions, [LEAKED], kinds=kinds).rows.height == left
+
+
+def test_every_set_is_looked_into(tmp_path: Path) -> None:
+    (tmp_path / "other.jsonl").write_text(json.dumps({"question": FREE, "answer": "4"}) + "\n")
+    against = (str(tmp_path / "set.jsonl"), str(tmp_path / "other.jsonl"))
+    outcome = avoiding(tmp_path, {LEAKED: "train", FREE: "train", "What is 2 + 2?": "train"}, [LEAKED], against=against)
+    assert [reason for _, reason in rejected(outcome)] == ["in an evaluation set: exact"] * 2
+    assert outcome.rows.height == 1
+
+
+def test_nothing_left_to_train_on_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="every training problem stands in an evaluation set") as caught:
+        avoiding(tmp_path, {LEAKED: "train"}, [LEAKED])
+    assert caught.value.count == 1
+
+
+@pytest.mark.parametrize("missing", ["no-such-set", "gsm8k=nowhere.jsonl"])
+def test_a_set_that_cannot_be_read_is_named(tmp_path: Path, missing: str) -> None:
+    with pytest.raises(InputError) as caught:
+        avoiding(tmp_path, {FREE: "train"}, [LEAKED], against=(missing,))
+    assert caught.value.where.startswith(f"problems.audit.against, {missing}")
+    assert caught.value.next_step

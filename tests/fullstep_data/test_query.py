@@ -316,3 +316,13 @@ def test_tables_of_an_older_contract_can_be_read_and_joins_that_do_not_fit_are_l
         sql(dataset, "FROM rewards")
     assert "older contract" in caught.value.next_step
     assert b"depth" not in views.views_file(dataset)
+
+
+def test_memory_can_be_bounded(dataset: Version) -> None:
+    """Two million groups do not fit into 60 MB; what does not fit is written beside and read again."""
+    groups = "SELECT count(*) FROM (SELECT n, sum(n) AS total FROM range(2000000) t(n) GROUP BY n)"
+    with connect(dataset, memory="60 MB") as connection:
+        assert connection.execute("SELECT current_setting('memory_limit')").fetchall() == [("57.2 MiB",)]
+        assert connection.execute(groups).fetchall() == [(2_000_000,)]
+    with connect(dataset) as connection:
+        assert connection.execute("SELECT current_setting('memory_limit')").fetchall() != [("57.2 MiB",)]

@@ -1,5 +1,6 @@
 """The runner: what is done is kept, what is not is made, and nothing wrong is committed."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -330,6 +331,19 @@ def test_a_dataset_that_lacks_a_table_is_the_users_to_mend(dataset: Version, tmp
     assert "predictions" in caught.value.next_step
 
 
+def test_a_stage_is_given_the_columns_that_it_names(dataset: Version, tmp_path: Path) -> None:
+    seen: list[list[str]] = []
+
+    def answer(given: pl.DataFrame, others: pl.DataFrame, context: Context) -> Outcome:
+        seen.append([*given.columns, str(given.height), *others.columns])
+        return Outcome(TABLES["predictions"].empty())
+
+    reads = (Read("problems", "split = 'test'", ("problem_id", "split")), Read("step_scores", columns=("reward",)))
+    stage = small_stage("predictions", answer, reads, parts_by="all")
+    run((stage,), Recipe(), Store.create(tmp_path / "run"), {}, QuietReporter(), upstream=dataset)
+    assert seen == [["problem_id", "split", "2", "reward"]]  # every fifth of 10 problems is held out
+
+
 def test_a_folder_of_another_kind_is_not_written_into(dataset: Version, tmp_path: Path) -> None:
     """Its tables would be gone from the new version: a run into its own data, a build into a run, fewer stages than before."""
     run_folder = tmp_path / "run"
@@ -343,6 +357,25 @@ def test_a_folder_of_another_kind_is_not_written_into(dataset: Version, tmp_path
         with pytest.raises(InputError, match="a dataset of another kind"):
             attempt()
     assert [Store.open(folder).numbers() for folder in (dataset.path, run_folder)] == [[1], [1]]
+
+
+@pytest.mark.parametrize("table", ["rollouts", "step_pairs", "reference_logprobs"])
+def test_a_table_that_a_recipe_may_do_without_comes_and_goes(dataset: Version, tmp_path: Path, table: str) -> None:
+    """One folder, three versions: without it, with it, without it again."""
+    calls: list[int] = []
+
+    def nothing(given: pl.DataFrame, context: Context) -> Outcome:
+        calls.append(given.height)
+        return Outcome(TABLES[table].empty())
+
+    folder = tmp_path / "data"
+    shutil.copytree(dataset.path, folder)
+    more = (*STAGES, small_stage(table, nothing, (Read("problems"),), parts_by="all"))
+    versions = [run_stages(folder, stages) for stages in (more, STAGES, more)]
+    assert [version.number for version in versions] == [2, 3, 4]
+    assert [table in version.tables for version in versions] == [True, False, True]
+    assert table in Store.open(folder).version(2).tables  # still there, where it was
+    assert calls == [10]  # once: the part is taken up again
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,28 @@
 """Ids and seeds are fixed for ever: a change here would orphan every published dataset."""
 
 import hashlib
+import json
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.ids import content_id, sample_seed, stable_fraction
+from schemas.ids import content_id, content_ids, sample_seed, stable_fraction
 
 
 def test_an_id_is_sha256_of_canonical_json():
     assert content_id("problem", "What is 2 + 2?") == hashlib.sha256(b'["problem","What is 2 + 2?"]').hexdigest()[:20]
+
+
+@given(st.lists(st.text() | st.integers() | st.booleans() | st.none() | st.lists(st.text())))
+def test_an_id_is_that_of_the_json_whatever_the_content(content):
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    assert content_id(*content) == hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:20]
+
+
+@given(st.lists(st.tuples(st.text(), st.text())))
+def test_many_ids_are_those_of_each(rows):
+    firsts, seconds = [first for first, _ in rows], [second for _, second in rows]
+    assert content_ids("pair", firsts, seconds, "x") == [content_id("pair", *row, "x") for row in rows]
 
 
 def test_neighbouring_contents_do_not_run_together():

@@ -2,8 +2,11 @@ from typing import Any
 
 import pytest
 
-from fullstep_data.report.queries import BINS, MOST, around_zero, facts, score_of
+from fullstep_data.config import PairsConfig
+from fullstep_data.pairs import scored
+from fullstep_data.report.queries import BINS, MOST, around_zero, facts, prepare, score_of
 from fullstep_data.store import Version
+from schemas import TABLES
 from tests.fullstep_data.report.conftest import Connected
 
 
@@ -46,9 +49,32 @@ def test_auc_counts_couples_and_ties_half(connected: Connected):
     assert facts(connected(solutions=graded, step_scores=rewards), "min")["auc"]["auc"].item() == 1.0
 
 
+@pytest.mark.parametrize("score", ["mean", "min", "product", "last"])
+def test_a_solution_has_the_score_that_pairs_give_it(connected: Connected, score: str):
+    rewards = [*scores("a", 0.9, 0.1, 0.7), *scores("b", 0.3), *scores("c", 0.2, 0.8)]
+    connection = connected(step_scores=rewards)
+    prepare(connection, score)
+    shown = connection.execute("SELECT solution_id, score FROM solution_scores ORDER BY solution_id").fetchall()
+    frame = TABLES["step_scores"].frame([{**row, "problem_id": "p"} for row in rewards])
+    config = PairsConfig.model_validate({"score": score})
+    expected = scored(frame, config).sort("solution_id").select("solution_id", "score").rows()
+    assert [solution for solution, _ in shown] == [solution for solution, _ in expected]
+    assert [score for _, score in shown] == pytest.approx([score for _, score in expected], rel=1e-12)
+
+
 def test_without_a_wrong_solution_there_is_no_auc(connected: Connected):
     found = facts(connected(solutions=[solution("a", correct=True)], step_scores=scores("a", 0.5)), "mean")
     assert found["auc"]["auc"].item() is None
+
+
+def test_quantiles_of_a_position(connected: Connected):
+    # Ten first steps with rewards .05, .15 … .95: a tenth of them is at most .05, nine tenths are at most .85; the mean is .5.
+    names = [f"s{at}" for at in range(10)]
+    rewards = [row for at, name in enumerate(names) for row in scores(name, (at + 0.5) / 10)]
+    found = facts(connected(solutions=[solution(name, correct=True) for name in names], step_scores=rewards), "mean")["positions"]
+    (row,) = found.iter_rows(named=True)
+    assert (row["steps"], row["p10"], row["p90"]) == (10, 0.05, 0.85)
+    assert row["mean"] == pytest.approx(0.5)
 
 
 def test_positions_count_from_one_and_the_far_ones_together(connected: Connected):

@@ -84,8 +84,9 @@ def test_duckdb_reads_every_table_with_the_expected_types(tmp_path: Any) -> None
 
 def test_columns_of_another_contract_are_an_input_error() -> None:
     content = encode(TABLES["problems"], TABLES["problems"].empty())
-    with pytest.raises(InputError, match="not those of contract version"):
-        decode(TABLES["samples"], content, where="parts/samples/x.parquet")
+    for columns in ((), ("problem_id",)):  # whichever are asked for
+        with pytest.raises(InputError, match="not those of contract version"):
+            decode(TABLES["samples"], content, where="parts/samples/x.parquet", columns=columns)
 
 
 def test_the_note_carries_the_rejects() -> None:
