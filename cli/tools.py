@@ -22,6 +22,7 @@ from fullstep_data.config import (
     Engine,
     GivenSolutions,
     HFEngine,
+    JudgeLabels,
     MonteCarloLabels,
     ScriptedEngine,
     ServerEngine,
@@ -134,6 +135,10 @@ def build_tools(recipe: Recipe, reporter: ProgressReporter, launch: Launch | Non
     if isinstance(recipe.step_labels, MonteCarloLabels):
         other = recipe.step_labels.engine
         tools["rollout_generator"] = tools["generator"] if other is None else sampler(other, recipe.model, reporter)
+    judges = {"judge": recipe.step_labels} | {f"judge_{place}": side for place, side in enumerate(recipe.side_labels, start=1)}
+    for name, labels in judges.items():
+        if isinstance(labels, JudgeLabels):
+            tools[name] = tools["generator"] if labels.engine is None else sampler(labels.engine, recipe.model, reporter)
     if isinstance(recipe.prm, PRMGiven):
         tools["scorer"] = scorer(recipe.step_scores.engine, Path(find_model(recipe.prm.path, reporter)))
     else:

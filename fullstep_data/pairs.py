@@ -7,6 +7,7 @@ import duckdb
 import polars as pl
 
 from fullstep_data.config import PairsConfig
+from fullstep_data.consensus import disputed
 from fullstep_data.stage import Context, Outcome, rejects
 from schemas import TABLES
 from schemas.ids import content_id
@@ -30,6 +31,7 @@ WITH texts AS (
 SELECT problem_id, solution_id, correct, score, scorer, CASE
     WHEN correct IS NULL THEN 'outcome undecided'
     WHEN copy > 1 THEN 'duplicate text'
+    WHEN solution_id IN (SELECT solution_id FROM disputed) THEN 'labellers disagree'
     WHEN score IS NULL THEN 'not scored' END AS dropped
 FROM texts LEFT JOIN scores USING (solution_id)
 """
@@ -66,14 +68,29 @@ GROUP BY problem_id ORDER BY problem_id
 
 def pairs(problems: pl.DataFrame, solutions: pl.DataFrame, step_scores: pl.DataFrame, context: Context) -> Outcome:
     """At most top² pairs per problem. Problems without a pair, and solutions that could not compete, are rejects."""
-    config: PairsConfig = context.config
+    return _selected(problems, solutions, step_scores, [], context.config)
+
+
+def agreed_pairs(
+    problems: pl.DataFrame, solutions: pl.DataFrame, step_scores: pl.DataFrame, step_labels: pl.DataFrame, context: Context
+) -> Outcome:
+    """`pairs` of solutions that the consensus of the labellers keeps. step_labels: the labels of the consensus."""
+    return _selected(problems, solutions, step_scores, disputed(step_labels), context.config)
+
+
+def _selected(
+    problems: pl.DataFrame, solutions: pl.DataFrame, step_scores: pl.DataFrame, left_out: list[str], config: PairsConfig
+) -> Outcome:
     policy = f"{config.score}-top{config.top}" + (f"-seed{config.seed}" if config.score == "random" else "")
+    policy += "-agreed" if config.agreed else ""
+    unkept = pl.DataFrame({"solution_id": left_out}, schema={"solution_id": pl.String})
     with duckdb.connect() as connection:
         connection.execute("SET threads = 1")  # one order of additions: the same scores to the bit on every machine
         connection.execute(
             f"CREATE MACRO hash_fraction(id) AS CAST('0x' || md5(id || '/{config.seed}')[:13] AS BIGINT) / pow(16, 13)"
         )
-        for name, frame in (("problems", problems), ("solutions", solutions), ("step_scores", step_scores)):
+        frames = {"problems": problems, "solutions": solutions, "step_scores": step_scores, "disputed": unkept}
+        for name, frame in frames.items():
             connection.register(name, frame)
         connection.execute(CANDIDATES.format(score=SCORES[config.score]))
         connection.execute(RANKED, {"top": config.top})

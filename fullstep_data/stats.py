@@ -74,11 +74,21 @@ SELECT count(*) AS pairs, count(DISTINCT pairs.problem_id) AS problems, avg(marg
 FROM pairs JOIN solutions c ON c.solution_id = chosen_id JOIN solutions r ON r.solution_id = rejected_id
 """
 
+# How often two labellers have the same first wrong step; decided: solutions where both say which it is, or that there is none.
+LABELLERS = """
+SELECT labeller, other, count(*) AS solutions, count(agree) AS decided, count(*) FILTER (keep) AS kept,
+       avg(agree::INT) AS agreement
+FROM label_consensus GROUP BY ALL ORDER BY ALL
+"""
+
 Ask = Callable[..., pl.DataFrame]
 
 
 def stats(version: Version) -> dict[str, Any]:
-    """All figures: tables, rejects, rewards, calibration, scores, pairs, diversity, tokens. InputError: a part is missing."""
+    """All figures: tables, rejects, rewards, calibration, labellers, scores, pairs, diversity, tokens.
+
+    InputError: a part is missing.
+    """
     with connect(version) as connection:
 
         def ask(question: str, params: Any = None) -> pl.DataFrame:
@@ -95,6 +105,7 @@ def stats(version: Version) -> dict[str, Any]:
             "labeller": labeller,
             "rewards": rewards(cube),
             "calibration": calibration(cube),
+            "labellers": ask(LABELLERS).to_dicts(),
             "scores": _scores(connection, ask, scorer),
             "pairs": _pairs(ask),
             "diversity": ask(DIVERSITY).row(0, named=True),

@@ -1,4 +1,5 @@
-"""What a stage may ask of an engine: `Generator` writes text, `StepScorer` rewards steps. Lists in, lists out, order kept.
+"""What a stage may ask of an engine: `Generator` writes text, `Judge` says what it would write next, `StepScorer` rewards steps.
+Lists in, lists out, order kept.
 
 Every engine passes `tests/fullstep_data/engines/test_conformance.py`. An engine is an argument of a stage, chosen by `cli`.
 """
@@ -127,6 +128,29 @@ class Generator(Protocol):
         """For each stop (characters): the fewest of the sampled ids of `text` that hold it up to there, as a `prefix` for a
         request; and how many characters they hold, which may be more (a token may stand across the stop).
         """
+        ...
+
+
+NextTokens = tuple[tuple[str, float], ...]
+"""The most probable next tokens of a prompt, the most probable first: text and log-probability (of the plain distribution:
+temperature 1, all of the vocabulary).
+"""
+
+
+class Judge(Protocol):
+    """A Generator that tells its log-probs. All engines that run a model do; so does `scripted`."""
+
+    @property
+    def identity(self) -> str:
+        """As of a Generator."""
+        ...
+
+    def render(self, system: str, user: str, chat: Literal["auto", "always", "never"]) -> str:
+        """As of a Generator."""
+        ...
+
+    def next_tokens(self, prompts: Sequence[str], top: int, tick: Tick = no_tick) -> list[NextTokens | Failure]:
+        """For each rendered prompt, in order, its `top` most probable next tokens (fewer where there are no more)."""
         ...
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from fullstep_data.config import VLLMEngine, VLLMSettings
 from fullstep_data.engines.continuation import cut
 from fullstep_data.engines.model_files import ModelPlace, find_model, model_identity
-from fullstep_data.engines.protocol import Completion, Failure, Request, Usage, small_seed
+from fullstep_data.engines.protocol import Completion, Failure, NextTokens, Request, Usage, small_seed
 from fullstep_data.engines.tokenizer import load_tokenizer
 from fullstep_data.prompts import Chat
 from fullstep_data.stage import Tick, no_tick
@@ -94,6 +94,24 @@ class VLLMGenerator:
         if done and done == len(requests):
             tick(done, done, self.usage.told())
         return [result for result in results if result is not None]
+
+    def next_tokens(self, prompts: Sequence[str], top: int, tick: Tick = no_tick) -> list[NextTokens | Failure]:
+        """The `top` most probable next tokens of each prompt (see `Judge.next_tokens`); vLLM gives 20 unless set otherwise."""
+        from vllm import SamplingParams
+
+        read = [self._tokenizer.encode(prompt) for prompt in prompts]
+        told: list[NextTokens | Failure | None] = [self._unfit(ids) for ids in read]
+        places = [place for place, failure in enumerate(told) if failure is None]
+        params = SamplingParams(max_tokens=1, temperature=0.0, logprobs=top)
+        asked = [{"prompt_token_ids": read[place]} for place in places]
+        made = self._llm.generate(asked, params, use_tqdm=False) if asked else []
+        for place, output in zip(places, made, strict=True):
+            of_token = output.outputs[0].logprobs[0]
+            ranked = sorted(of_token.items(), key=lambda item: -item[1].logprob)[:top]
+            told[place] = tuple((self._tokenizer.decode([token]), float(one.logprob)) for token, one in ranked)
+            self.usage.add(len(read[place]), output.num_cached_tokens, None)
+        tick(len(prompts), len(prompts))
+        return [one for one in told if one is not None]
 
     @contextmanager
     def _dropped_in_the_end(self, names: Mapping[str, Any]) -> Iterator[None]:

@@ -59,6 +59,15 @@ def test_vllm_takes_the_place_of_transformers_where_the_recipe_says_so(tmp_path:
             assert 'pip install "fullstep[vllm]"' in caught.value.next_step
 
 
+def test_a_judge_is_asked_through_the_engine_of_its_section_or_of_the_samples() -> None:
+    side = 'side_labels=[{kind="judge", name="hf", engine={kind="hf"}}, {kind="judge", name="same"}, {kind="outcome"}]'
+    tools = build_tools(load("tiny", [side, 'step_labels={kind="judge", engine={kind="scripted", error_rate=0}}']), QUIET)
+    assert tools["judge"].identity({}) == "scripted:0"
+    assert tools["judge_1"].identity({}).startswith("hf:")
+    assert tools["judge_2"] is tools["generator"]
+    assert "judge_3" not in tools
+
+
 @pytest.mark.vllm
 def test_vllm_gives_the_rewards_of_transformers(tmp_path: Path) -> None:
     """Both tools on one PRM: the same solutions are refused, the same rewards within 1e-4."""
