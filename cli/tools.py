@@ -24,9 +24,11 @@ from fullstep_data.config import (
     HFEngine,
     JudgeLabels,
     MonteCarloLabels,
+    OurFormat,
     ScriptedEngine,
     ServerEngine,
     SolutionsConfig,
+    StepScoresConfig,
     TransformersScoring,
     VLLMEngine,
     VLLMScoring,
@@ -34,7 +36,7 @@ from fullstep_data.config import (
 from fullstep_data.engines.scripted import ScriptedTool
 from fullstep_data.engines.server import ServerTool
 from fullstep_data.engines.vllm import VLLMTool
-from fullstep_data.engines.vllm_scorer import VLLMScorer
+from fullstep_data.engines.vllm_scorer import PublicVLLMScorerTool, VLLMScorer
 from fullstep_data.evaluation import EvalRecipe
 from fullstep_data.grading import GraderTool
 from fullstep_data.pipeline import reference_of, stages_of
@@ -140,7 +142,7 @@ def build_tools(recipe: Recipe, reporter: ProgressReporter, launch: Launch | Non
         if isinstance(labels, JudgeLabels):
             tools[name] = tools["generator"] if labels.engine is None else sampler(labels.engine, recipe.model, reporter)
     if isinstance(recipe.prm, PRMGiven):
-        tools["scorer"] = scorer(recipe.step_scores.engine, Path(find_model(recipe.prm.path, reporter)))
+        tools["scorer"] = given_scorer(recipe.step_scores, find_model(recipe.prm.path, reporter))
     else:
         tools["prm_trainer"] = Trainer(find_model(recipe.prm.base or recipe.model, reporter), "prm", launch)
         tools["scorer"] = scorer(recipe.step_scores.engine, None)
@@ -243,6 +245,17 @@ class VLLMScorerTool:
 def scorer(engine: TransformersScoring | VLLMScoring, folder: Path | None) -> Tool:
     """`scorer`: the PRM in `folder` (None: the one that stage `prm` makes), in what the recipe says it runs in."""
     return ScorerTool(folder) if isinstance(engine, TransformersScoring) else VLLMScorerTool(engine, folder)
+
+
+def given_scorer(config: StepScoresConfig, model: str) -> Tool:
+    """`scorer`: a finished PRM, in the format that the recipe says."""
+    if isinstance(config.format, OurFormat):
+        return scorer(config.engine, Path(model))
+    if isinstance(config.engine, VLLMScoring):
+        return PublicVLLMScorerTool(config.engine, model, config.format)
+    from fullstep_data.engines.public_prm import PublicPRMTool
+
+    return PublicPRMTool(model, config.format)
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,16 @@ from fullstep_data.engine_config import (  # noqa: F401 - every section of a rec
     Engine,
     GivenSolutions,
     HFEngine,
+    MathShepherdFormat,
+    OurFormat,
+    PRMFormat,
+    PublicFormat,
+    QwenFormat,
+    RLHFlowFormat,
     ScoringEngine,
     ScriptedEngine,
     ServerEngine,
+    SkyworkFormat,
     TransformersScoring,
     VLLMEngine,
     VLLMScoring,
@@ -234,9 +241,18 @@ class RolloutsConfig(Config):
 
 
 class StepScoresConfig(Config):
-    """Stage `step_scores`: what the PRM runs in."""
+    """Stage `step_scores`: what the PRM runs in, and how it wants to be asked. Other formats than ours are those of published
+    PRMs (prm.kind = "given"), which see the question and the steps, and no few-shot prompt; vLLM runs ours and Qwen's.
+    """
 
     engine: ScoringEngine = TransformersScoring()
+    format: PRMFormat = Field(default=OurFormat(), exclude_if=lambda form: form == OurFormat())
+
+    @model_validator(mode="after")
+    def _vllm_runs_classifiers(self) -> "StepScoresConfig":
+        if isinstance(self.engine, VLLMScoring) and not isinstance(self.format, OurFormat | QwenFormat):
+            raise ValueError(f'PRMs of the format {self.format.kind} run in transformers: set engine.kind = "transformers"')
+        return self
 
 
 class PairsConfig(Config):

@@ -16,6 +16,7 @@ from fullstep_data.config import (
     GivenSolutions,
     JudgeLabels,
     MonteCarloLabels,
+    OurFormat,
     PredictionsConfig,
     ProblemsToSolve,
     RolloutsConfig,
@@ -36,7 +37,7 @@ from fullstep_data.solutions import solutions, solutions_key
 from fullstep_data.stage import Accounts, Read, Stage
 from fullstep_data.step_labels import monte_carlo_labels, step_labels
 from fullstep_data.step_pairs import step_pairs
-from fullstep_data.step_scores import step_scores
+from fullstep_data.step_scores import public_step_scores, step_scores
 from fullstep_data.steps import steps
 from schemas import InputError
 
@@ -223,11 +224,14 @@ def stages_of(recipe: DataRecipe) -> tuple[Stage, ...]:
         labelling = MONTE_CARLO
     elif isinstance(recipe.step_labels, JudgeLabels):
         labelling = (judging("step_labels", "judge", lambda recipe: recipe.step_labels),)
+    rest = PIPELINE[place + 1 :]
+    if not isinstance(recipe.step_scores.format, OurFormat):
+        rest = tuple(_public(stage) if stage.name == "step_scores" else stage for stage in rest)
     if not recipe.side_labels:
-        return (*PIPELINE[:place], *labelling, *PIPELINE[place + 1 :])
+        return (*PIPELINE[:place], *labelling, *rest)
     sides = tuple(_side(number, labels) for number, labels in enumerate(recipe.side_labels, start=1))
     learnt = labeller_of(recipe.step_labels) if recipe.learn_from == "step_labels" else CONSENSUS
-    after = (_by_labeller(stage, learnt) for stage in PIPELINE[place + 1 :])
+    after = (_by_labeller(stage, learnt) for stage in rest)
     agreed = (_agreed(stage) if recipe.pairs.agreed and stage.name == "pairs" else stage for stage in after)
     return (*PIPELINE[:place], *labelling, *sides, CONSENSUS_STAGE, *agreed)
 
@@ -252,6 +256,11 @@ def _by_labeller(stage: Stage, labeller: str) -> Stage:
 def _labels_of(labeller: str) -> Read:
     name = labeller.replace("'", "''")
     return Read("step_labels", f"labeller = '{name}'")
+
+
+def _public(stage: Stage) -> Stage:
+    """The stage `step_scores` with a PRM that wants the question."""
+    return replace(stage, run=public_step_scores, reads=(*stage.reads, Read("problems", TRAIN)))
 
 
 def _agreed(stage: Stage) -> Stage:

@@ -156,12 +156,21 @@ class Judge(Protocol):
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """A solution whose steps are to be rewarded. stops: one past the last character of each step, ascending."""
+    """A solution whose steps are to be rewarded. stops: one past the last character of each step, ascending.
+
+    question: of the problem, for PRMs that want it without the prompt around it; empty where it is not known.
+    """
 
     prompt: str
     text: str
     stops: tuple[int, ...]
     finished: bool
+    question: str = ""
+
+    @property
+    def steps(self) -> list[str]:
+        """The steps as texts, without the blanks around them."""
+        return [self.text[start:stop].strip() for start, stop in zip((0, *self.stops), self.stops, strict=False)]
 
 
 class StepScorer(Protocol):

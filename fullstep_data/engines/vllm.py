@@ -172,19 +172,25 @@ def whole_model(model: str) -> ModelPlace:
     return place
 
 
-def load_llm(model: str, config: VLLMSettings, **settings: Any) -> Any:
-    """vllm.LLM of a folder or Hub id; settings go to it as they are. Raises InputError where that cannot be had."""
+def load_llm(model: str, config: VLLMSettings, step_tag: int | None = None, **settings: Any) -> Any:
+    """vllm.LLM of a folder or Hub id; settings go to it as they are. Raises InputError where that cannot be had.
+
+    step_tag: of a pooling model, the id of the tokens at which alone its outputs are wanted.
+    """
     place = whole_model(model)
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # the terminal is cli.progress's
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # nothing is told to anyone unless asked for
     try:
         from vllm import LLM
+        from vllm.config import PoolerConfig
         from vllm.platforms import current_platform
     except ImportError as error:
         raise InputError(
             f"the engine vllm needs the package vllm: {error}",
             next_step='pip install "fullstep[vllm]" (a GPU; on a CPU see `make test-vllm`), or take the engine hf',
         ) from error
+    if step_tag is not None:
+        settings["pooler_config"] = PoolerConfig(tok_pooling_type="STEP", step_tag_id=step_tag)
     on_cpu = current_platform.is_cpu()
     if on_cpu:
         settings = {"block_size": _CPU_BLOCK, **settings}

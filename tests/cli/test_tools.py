@@ -12,10 +12,12 @@ import fullstep_train.models
 from cli.progress import Lines, ProgressReporter
 from cli.recipe import load
 from cli.tools import ScorerTool, VLLMScorerTool, build_stages, build_tools, find_model
-from fullstep_data.config import VLLMScoring
+from fullstep_data.config import QwenFormat, VLLMScoring
 from fullstep_data.engines.protocol import ScoreRequest
+from fullstep_data.engines.public_prm import PublicPRMTool
 from fullstep_train import builtin
 from schemas import InputError
+from tests.fullstep_data.engines.public_prms import prm_of
 from tests.fullstep_data.store.mounts import remount, tmpfs
 from tests.models import tiny_model, tiny_tokenizer
 
@@ -66,6 +68,23 @@ def test_a_judge_is_asked_through_the_engine_of_its_section_or_of_the_samples() 
     assert tools["judge_1"].identity({}).startswith("hf:")
     assert tools["judge_2"] is tools["generator"]
     assert "judge_3" not in tools
+
+
+def test_a_published_prm_is_asked_in_its_format(tmp_path: Path) -> None:
+    folder = prm_of(QwenFormat(), tmp_path / "qwen")
+    given, form = f'prm={{kind="given", path="{folder}"}}', 'step_scores={format={kind="qwen"}}'
+    tool = build_tools(load("tiny", [given, form]), QUIET)["scorer"]
+    assert tool == PublicPRMTool(str(folder), QwenFormat())
+    (stage,) = [stage for stage in build_stages(load("tiny", [given, form])) if stage.name == "step_scores"]
+    assert [read.table for read in stage.reads] == ["solutions", "steps", "problems"]
+    in_vllm = build_tools(load("tiny", [given, 'step_scores={format={kind="qwen"}, engine={kind="vllm"}}']), QUIET)["scorer"]
+    assert in_vllm.identity({}) != tool.identity({})
+    for wrong, told in (
+        ([form], "is how a published PRM is asked"),
+        ([given, 'step_scores={format={kind="skywork"}, engine={kind="vllm"}}'], "run in transformers"),
+    ):
+        with pytest.raises(InputError, match=told):
+            load("tiny", wrong)
 
 
 @pytest.mark.vllm
