@@ -7,8 +7,8 @@ The only file where both layers meet. Importing it imports torch, so commands do
 """
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,16 @@ from fullstep_data.config import (
     ServerEngine,
     SolutionsConfig,
     StepScoresConfig,
+    TransformersReference,
     TransformersScoring,
     VLLMEngine,
+    VLLMReference,
     VLLMScoring,
 )
 from fullstep_data.engines.scripted import ScriptedTool
 from fullstep_data.engines.server import ServerTool
 from fullstep_data.engines.vllm import VLLMTool
+from fullstep_data.engines.vllm_logprobs import VLLMLogprobs
 from fullstep_data.engines.vllm_scorer import PublicVLLMScorerTool, VLLMScorer
 from fullstep_data.evaluation import EvalRecipe
 from fullstep_data.grading import GraderTool
@@ -48,8 +51,9 @@ from fullstep_train.config import PolicyTraining, PRMGiven
 from fullstep_train.launch import Kind, Launch, launch, train
 from fullstep_train.models import identity, resolve
 from fullstep_train.preferences import preferences_of
-from fullstep_train.reference import load_reference, reference_identity
+from fullstep_train.reference import Reference, load_reference, reference_identity
 from fullstep_train.scorer import Scorer, load_scorer, require_same_tokenizer, scorer_identity, step_reader
+from fullstep_train.tokens import Tokenised
 from schemas import InputError
 from schemas.ids import content_id
 
@@ -147,7 +151,8 @@ def build_tools(recipe: Recipe, reporter: ProgressReporter, launch: Launch | Non
         tools["prm_trainer"] = Trainer(find_model(recipe.prm.base or recipe.model, reporter), "prm", launch)
         tools["scorer"] = scorer(recipe.step_scores.engine, None)
     if recipe.reference_logprobs.in_dataset:
-        tools["reference"] = ReferenceTool(find_model(recipe.policy.base or recipe.model, reporter), recipe.policy)
+        base, engine = find_model(recipe.policy.base or recipe.model, reporter), recipe.reference_logprobs.engine
+        tools["reference"] = ReferenceTool(base, recipe.policy, engine=engine)
     return tools
 
 
@@ -185,7 +190,7 @@ def train_tools(
     return {
         "grader": GraderTool(recipe.solutions),
         "generator_before": generator(engine, base),
-        "reference": ReferenceTool(base, recipe.policy, known),
+        "reference": ReferenceTool(base, recipe.policy, known, recipe.reference_logprobs.engine),
         "policy_trainer": Trainer(base, "policy", launch),
         "generator_after": PolicyGenerator(engine),
     }
@@ -278,14 +283,31 @@ class ReferenceTool:
     base: str
     config: PolicyTraining
     known: pl.DataFrame | None = None
+    engine: TransformersReference | VLLMReference = field(default_factory=TransformersReference)
 
     def identity(self, models: Folders) -> str:
-        return reference_identity(self.base, self.config)
+        """What the column `reference` says, and, as the last digits differ, that vLLM computes."""
+        name = reference_identity(self.base, self.config)
+        return name if isinstance(self.engine, TransformersReference) else f"{name}:vllm:{self.engine.dtype}"
 
-    def open(self, models: Folders) -> Callable[..., tuple[pl.DataFrame, pl.DataFrame]]:
-        reference = load_reference(self.base, self.config)
+    def open(self, models: Folders) -> "OpenReference":
+        if isinstance(self.engine, TransformersReference):
+            return OpenReference(load_reference(self.base, self.config), self.known)
+        loaded = VLLMLogprobs(str(resolve(self.base)), self.engine)
 
-        def logprobs(tables: Mapping[str, pl.DataFrame], tick: Tick) -> tuple[pl.DataFrame, pl.DataFrame]:
-            return reference.logprobs(preferences_of(tables), self.known, tick)
+        def compute(texts: Sequence[Tokenised]) -> list[list[float]]:
+            return loaded([(text.ids, text.prompt_tokens) for text in texts])
 
-        return logprobs
+        return OpenReference(load_reference(self.base, self.config, compute), self.known, loaded.close)
+
+
+@dataclass(frozen=True)
+class OpenReference:
+    """The opened `reference`. close: gives its memory back."""
+
+    reference: Reference
+    known: pl.DataFrame | None = None
+    close: Callable[[], None] = lambda: None
+
+    def __call__(self, tables: Mapping[str, pl.DataFrame], tick: Tick) -> tuple[pl.DataFrame, pl.DataFrame]:
+        return self.reference.logprobs(preferences_of(tables), self.known, tick)

@@ -19,13 +19,16 @@ from fullstep_data.engine_config import (  # noqa: F401 - every section of a rec
     PRMFormat,
     PublicFormat,
     QwenFormat,
+    ReferenceEngine,
     RLHFlowFormat,
     ScoringEngine,
     ScriptedEngine,
     ServerEngine,
     SkyworkFormat,
+    TransformersReference,
     TransformersScoring,
     VLLMEngine,
+    VLLMReference,
     VLLMScoring,
     VLLMSettings,
 )
@@ -293,10 +296,12 @@ class StepPairsConfig(Config):
 
 class ReferenceLogprobsConfig(Config):
     """in_dataset: make the reference's log-probs at the end of `fs-data build` too, so that they are a table of the dataset:
-    every run on it takes them from there, and they are published with it. Otherwise each run makes its own.
+    every run on it takes them from there, and they are published with it. Otherwise each run makes its own. engine: what the
+    reference runs in, here and in each run.
     """
 
     in_dataset: bool = False
+    engine: ReferenceEngine = Field(default=TransformersReference(), exclude_if=lambda it: it == TransformersReference())
 
 
 class Evaluation(Config):

@@ -135,6 +135,21 @@ class VLLMScoring(VLLMSettings):
 ScoringEngine = Annotated[TransformersScoring | VLLMScoring, Field(discriminator="kind")]
 
 
+class TransformersReference(Config):
+    """The reference model runs in transformers, by the very code that trains the policy."""
+
+    kind: Literal["transformers"] = "transformers"
+
+
+class VLLMReference(VLLMSettings):
+    """The reference model runs in vLLM: log-probs within 1e-4 of those of transformers (in float32)."""
+
+    kind: Literal["vllm"] = "vllm"
+
+
+ReferenceEngine = Annotated[TransformersReference | VLLMReference, Field(discriminator="kind")]
+
+
 class OurFormat(Config):
     """A PRM as a build trains it: two classes, read at the last token of each step of the very text that was sampled."""
 

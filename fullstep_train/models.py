@@ -100,6 +100,12 @@ def load_causal(model: Path | str, dtype: torch.dtype) -> Any:
         return AutoModelForCausalLM.from_pretrained(model, dtype=dtype).eval()
 
 
+def load_config(model: Path | str) -> Any:
+    """The model's config, without its weights."""
+    with quiet(), _readable(model, "config"):
+        return AutoConfig.from_pretrained(model)
+
+
 def load_token_classifier(model: Path | str, dtype: torch.dtype, **settings: Any) -> Any:
     """The model as a *ForTokenClassification; `settings` go into its config.
 

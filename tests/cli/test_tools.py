@@ -11,14 +11,17 @@ import fullstep_data.engines.model_files
 import fullstep_train.models
 from cli.progress import Lines, ProgressReporter
 from cli.recipe import load
-from cli.tools import ScorerTool, VLLMScorerTool, build_stages, build_tools, find_model
-from fullstep_data.config import QwenFormat, VLLMScoring
+from cli.tools import ReferenceTool, ScorerTool, VLLMScorerTool, build_stages, build_tools, find_model, train_tools
+from fullstep_data.config import QwenFormat, VLLMReference, VLLMScoring
 from fullstep_data.engines.protocol import ScoreRequest
 from fullstep_data.engines.public_prm import PublicPRMTool
+from fullstep_data.stage import no_tick
 from fullstep_train import builtin
+from fullstep_train.config import PolicyTraining
 from schemas import InputError
 from tests.fullstep_data.engines.public_prms import prm_of
 from tests.fullstep_data.store.mounts import remount, tmpfs
+from tests.fullstep_train.frames import make_tables
 from tests.models import tiny_model, tiny_tokenizer
 
 QUIET = ProgressReporter(Lines(lambda text: None))
@@ -104,6 +107,35 @@ def test_vllm_gives_the_rewards_of_transformers(tmp_path: Path) -> None:
     for group, other in zip(found, expected, strict=True):
         for rewards, wanted in zip(group, other, strict=True):
             assert rewards == (wanted if isinstance(wanted, str) else pytest.approx(wanted, abs=1e-4))
+
+
+@pytest.mark.vllm
+def test_vllm_gives_the_log_probs_of_transformers(tmp_path: Path) -> None:
+    """Both tools on one base: the same rows of reference_logprobs within 1e-4, under the same name of the reference."""
+    base = str(tiny_model(tmp_path / "base", hidden=128))
+    preferences = make_tables(problems=3).preferences().tables
+    config = PolicyTraining(dtype="float32")
+    vllm = ReferenceTool(base, config, engine=VLLMReference(dtype="float32", eager=True)).open({})
+    found, dropped = vllm(preferences, no_tick)
+    vllm.close()
+    expected, others = ReferenceTool(base, config).open({})(preferences, no_tick)
+    assert dropped.equals(others)
+    assert found.height
+    assert found.drop("logprobs").equals(expected.drop("logprobs"))
+    assert found["logprobs"].explode().to_list() == pytest.approx(expected["logprobs"].explode().to_list(), abs=1e-4)
+
+
+def test_the_reference_runs_in_what_the_recipe_says() -> None:
+    plain = load("tiny", ["reference_logprobs.in_dataset=true"])
+    in_vllm = load("tiny", ['reference_logprobs={in_dataset=true, engine={kind="vllm", dtype="float32"}}'])
+    tools = [make(recipe, QUIET)["reference"] for recipe in (plain, in_vllm) for make in (build_tools, train_tools)]
+    names = [tool.identity({}) for tool in tools]
+    assert names[0] == names[1]
+    assert names[2] == names[3] == f"{names[0]}:vllm:float32"
+    assert "engine" not in plain.model_dump()["reference_logprobs"]
+    if importlib.util.find_spec("vllm") is None:
+        with pytest.raises(InputError, match="needs the package vllm"):
+            tools[2].open({})
 
 
 def random_prm(folder: Path) -> Path:
