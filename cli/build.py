@@ -39,7 +39,7 @@ def build(recipe_name: str, out: str, overrides: Sequence[str], processes: Proce
     if imported:
         say(f"going on from the imported tables: {', '.join(imported)}")
     with progress() as reporter:
-        tools = build_tools(recipe, reporter, processes.launch())
+        tools = build_tools(recipe, reporter, processes.launch(), rolled_before(store))
         version = run(stages, recipe, store, tools, reporter, imported=imported)
     with connect(version) as connection:
         summary = build_summary(
@@ -51,6 +51,15 @@ def build(recipe_name: str, out: str, overrides: Sequence[str], processes: Proce
         )
     show(summary)
     return version
+
+
+def rolled_before(store: Store) -> Version | None:
+    """The newest version that has rollouts, in the columns of today; None where there is none."""
+    for number in reversed(store.numbers()):
+        version = store.version(number)
+        if "rollouts" in version.tables and "rollouts" not in version.outdated:
+            return version
+    return None
 
 
 def prm_metrics(version: Version) -> dict[str, Any]:

@@ -43,9 +43,10 @@ from fullstep_data.engines.vllm_scorer import PublicVLLMScorerTool, VLLMScorer
 from fullstep_data.evaluation import EvalRecipe
 from fullstep_data.grading import GraderTool
 from fullstep_data.pipeline import reference_of, stages_of
+from fullstep_data.rollouts import KnownTool
 from fullstep_data.sources.given import GivenTool
 from fullstep_data.stage import Stage, Tick, Tool
-from fullstep_data.store import open_version, parse_spec
+from fullstep_data.store import Version, open_version, parse_spec
 from fullstep_data.store.disk import write_error
 from fullstep_train.config import PolicyTraining, PRMGiven
 from fullstep_train.launch import Kind, Launch, launch, train
@@ -132,14 +133,19 @@ def build_stages(recipe: Recipe) -> tuple[Stage, ...]:
     return (*stages, reference_of(learnt(recipe))) if recipe.reference_logprobs.in_dataset else stages
 
 
-def build_tools(recipe: Recipe, reporter: ProgressReporter, launch: Launch | None = None) -> dict[str, Tool]:
-    """The tools that `build_stages` need. launch: train the PRM in several processes."""
+def build_tools(
+    recipe: Recipe, reporter: ProgressReporter, launch: Launch | None = None, rolled: Version | None = None
+) -> dict[str, Tool]:
+    """The tools that `build_stages` need. launch: train the PRM in several processes. rolled: a version whose rollouts need not
+    be drawn again.
+    """
     tools: dict[str, Tool] = {
         "grader": GraderTool(recipe.solutions),
         "generator": sampler(recipe.samples.engine, recipe.model, reporter),
     }
     if isinstance(recipe.step_labels, MonteCarloLabels):
         other = recipe.step_labels.engine
+        tools["known_rollouts"] = KnownTool(rolled)
         tools["rollout_generator"] = tools["generator"] if other is None else sampler(other, recipe.model, reporter)
     judges = {"judge": recipe.step_labels} | {f"judge_{place}": side for place, side in enumerate(recipe.side_labels, start=1)}
     for name, labels in judges.items():

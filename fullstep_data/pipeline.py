@@ -169,7 +169,7 @@ MONTE_CARLO: tuple[Stage, ...] = (
         reads=(Read("steps"), Read("solutions"), Read("samples"), Read("problems", TRAIN)),
         config=_to_continue,
         key_config=rollouts_key,
-        tools=("rollout_generator", "grader"),
+        tools=("rollout_generator", "grader", "known_rollouts"),
         revision=1,
         parts_by="problem",
     ),

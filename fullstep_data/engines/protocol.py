@@ -38,13 +38,15 @@ class Request:
 class Completion:
     """What came of a request. token_ids: sampled ids whose decoding is `text` (or begins with it: a stop string was cut).
 
-    token_ids, prompt_tokens: None where a server does not tell.
+    token_ids, prompt_tokens: None where a server does not tell. beyond: the ids sampled after these, up to the end of the stop
+    string: who goes on behind it has them in the prefix too.
     """
 
     text: str
     token_ids: tuple[int, ...] | None
     finish_reason: FinishReason
     prompt_tokens: int | None
+    beyond: tuple[int, ...] = ()
 
     @property
     def tokens(self) -> int | None:

@@ -110,14 +110,17 @@ class ScriptedGenerator:
         if read >= CONTEXT:
             return Failure("prompt longer than the context", f"{read} bytes; the engine reads {CONTEXT}")
         seed = request.seed if request.temperature > 0 else sample_seed(request.prompt, 0, 0)
-        text, end = decoded(_text, request, self._continued(request, random.Random(seed)))
+        whole = self._continued(request, random.Random(seed))
+        text, end = decoded(_text, request, whole)
         kept = text[:end].encode()
         limit = min(request.max_tokens, CONTEXT - read)
         if len(kept) > limit or (end is None and len(kept) == limit):
             # Bytes that make half a character are cut with it.
             text = kept[:limit].decode(errors="ignore")
             return Completion(text, tuple(text.encode()), "length", prompt_tokens)
-        return Completion(kept.decode(), tuple(kept), "eos" if end is None else "stop", prompt_tokens)
+        if end is None:
+            return Completion(kept.decode(), tuple(kept), "eos", prompt_tokens)
+        return Completion(kept.decode(), tuple(kept), "stop", prompt_tokens, tuple(whole[len(kept) : _stop_end(request, whole)]))
 
     def cut(self, text: str, token_ids: Sequence[int], stops: Sequence[int]) -> list[tuple[int, int]]:
         """The fewest bytes that hold `text` up to each stop (see `Generator.cut`)."""
@@ -148,6 +151,16 @@ class ScriptedGenerator:
         if ending < ENDLESS + NO_BOX:
             steps = steps[:-1]
         return "\n".join(steps)
+
+
+def _stop_end(request: Request, sampled: bytes) -> int:
+    """How many of the sampled bytes there are up to the end of the stop string that ends first."""
+    begun, ends = bytes(request.prefix), list[int]()
+    for stop in (one.encode() for one in request.stop):
+        place = (begun + sampled).find(stop, max(0, len(begun) - len(stop) + 1))
+        if place >= 0:
+            ends.append(place + len(stop) - len(begun))
+    return min(ends)
 
 
 def _last_step_right(prompt: str) -> bool:

@@ -322,6 +322,16 @@ def test_a_prefix_counts_against_the_context(engine: Generator) -> None:
     assert result.reason == "prompt longer than the context"
 
 
+def test_the_ids_of_a_stop_string_are_told_apart(engine: Generator, name: str) -> None:
+    decode, stop = ENGINES[name][1:]
+    for completion in completed(engine, sum_requests(15, max_tokens=200, stop=(stop,))):
+        whole = decode((*ids(completion), *completion.beyond))
+        if completion.finish_reason == "stop":
+            assert whole.startswith(completion.text + stop)
+        else:
+            assert completion.beyond == ()
+
+
 # What a judge is asked for
 
 
