@@ -216,6 +216,14 @@ def load_llm(model: str, config: VLLMSettings, step_tag: int | None = None, **se
         ) from error
 
 
+def read_prompts(llm: Any, prompts: Sequence[Sequence[int]]) -> list[Any]:
+    """vLLM's outputs for prompts of which only the log-probs of their own tokens are wanted (`prompt_logprobs`)."""
+    from vllm import SamplingParams
+
+    params = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0)
+    return llm.generate([{"prompt_token_ids": list(ids)} for ids in prompts], params, use_tqdm=False)
+
+
 def close_llm(llm: Any) -> None:
     """End a vllm.LLM and give its memory back."""
     from vllm.distributed import cleanup_dist_env_and_memory

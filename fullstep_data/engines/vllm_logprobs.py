@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fullstep_data.config import VLLMReference
-from fullstep_data.engines.vllm import close_llm, load_llm
+from fullstep_data.engines.vllm import close_llm, load_llm, read_prompts
 from schemas import InputError
 
 
@@ -38,11 +38,7 @@ class VLLMLogprobs:
             )
         if not texts:
             return []
-        from vllm import SamplingParams
-
-        params = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0)
-        asked = [{"prompt_token_ids": list(ids)} for ids, _ in texts]
-        made = self._llm.generate(asked, params, use_tqdm=False)
+        made = read_prompts(self._llm, [ids for ids, _ in texts])
         return [
             [float(output.prompt_logprobs[place][ids[place]].logprob) for place in range(start, len(ids))]
             for (ids, start), output in zip(texts, made, strict=True)
