@@ -54,12 +54,9 @@ def build(recipe_name: str, out: str, overrides: Sequence[str], processes: Proce
 
 
 def rolled_before(store: Store) -> Version | None:
-    """The newest version that has rollouts, in the columns of today; None where there is none."""
-    for number in reversed(store.numbers()):
-        version = store.version(number)
-        if "rollouts" in version.tables and "rollouts" not in version.outdated:
-            return version
-    return None
+    """The latest version, where it has rollouts in the columns of today: they need not be drawn again."""
+    version = store.version() if store.numbers() else None
+    return version if version and "rollouts" in version.tables and "rollouts" not in version.outdated else None
 
 
 def prm_metrics(version: Version) -> dict[str, Any]:

@@ -15,20 +15,16 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.render import bar, counted, next_commands, plain_table, section
+from fullstep_data.store.label_health import MAIN_LABELLER
 
 Ask = Callable[[str], pl.DataFrame]
 
 REJECTS = 'SELECT stage, "table", reason, count(*) AS rows FROM rejects GROUP BY ALL ORDER BY rows DESC, reason'
 
-# Whose labels the rewards are shown by, where there are several: of those that say most, a judge last.
-SHOWN = (
-    "SELECT labeller FROM step_labels GROUP BY labeller, source ORDER BY count(label) DESC, source = 'judge', labeller LIMIT 1"
-)
-
 REWARDS = f"""
 SELECT least(floor(reward * 10), 9)::INT AS bin, label, count(*) AS steps
 FROM step_scores JOIN step_labels USING (solution_id, step_index)
-WHERE label IS NOT NULL AND labeller = ({SHOWN}) GROUP BY ALL ORDER BY ALL
+WHERE label IS NOT NULL AND labeller = ({MAIN_LABELLER}) GROUP BY ALL ORDER BY ALL
 """
 
 LABELS = r"""
@@ -133,10 +129,10 @@ def reward_histogram(ask: Ask) -> list[RenderableType]:
             steps = int(counts.filter((pl.col("bin") == index) & (pl.col("label") == label))["steps"].sum())
             cells += [bar(steps / totals[label] if totals[label] else 0.0), f"{steps:,}" if steps else ""]
         view.add_row(f"{index / 10:.1f}-{(index + 1) / 10:.1f}", *cells)
-    sources = set(ask(f"SELECT DISTINCT source FROM step_labels WHERE labeller = ({SHOWN})")["source"])
+    sources = set(ask(f"SELECT DISTINCT source FROM step_labels WHERE labeller = ({MAIN_LABELLER})")["source"])
     chances = sources <= {"monte-carlo", "binary-search"}
     told = OUTCOMES if sources <= {"outcome"} else CHANCES if chances else f"the labels: {', '.join(sorted(sources))}"
-    told += f"; labeller: {ask(SHOWN).item()}" if ask(LABELLERS).height > 1 else ""
+    told += f"; labeller: {ask(MAIN_LABELLER).item()}" if ask(LABELLERS).height > 1 else ""
     return [view, Text(told, style="dim")]
 
 

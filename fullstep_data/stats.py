@@ -6,7 +6,7 @@
 
 Plain data, as `fs-data stats --json` prints them; a figure that the data do not define is None. Rewards are counted in a cube of
 label × position × hundredth of reward, one pass over the steps, so quantiles of rewards are exact to 0.01. Where a version has
-several scorers or labellers, the one with most rows is taken, and named.
+several scorers or labellers, the one with most rows, or most labels, is taken, and named.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +18,7 @@ import polars as pl
 
 from fullstep_data.query import connect
 from fullstep_data.store import Version
+from fullstep_data.store.label_health import MAIN_LABELLER
 
 POSITIONS = 10
 """Steps from this index on are counted together."""
@@ -81,6 +82,8 @@ SELECT labeller, other, count(*) AS solutions, count(agree) AS decided, count(*)
 FROM label_consensus GROUP BY ALL ORDER BY ALL
 """
 
+SCORER = "SELECT scorer FROM step_scores GROUP BY scorer ORDER BY count(*) DESC, scorer LIMIT 1"
+
 Ask = Callable[..., pl.DataFrame]
 
 
@@ -94,7 +97,7 @@ def stats(version: Version) -> dict[str, Any]:
         def ask(question: str, params: Any = None) -> pl.DataFrame:
             return connection.sql(question, params=params).pl()
 
-        scorer, labeller = _most(ask, "step_scores", "scorer"), _most(ask, "step_labels", "labeller")
+        scorer, labeller = _one(ask(SCORER)), _one(ask(MAIN_LABELLER))
         parameters = {"positions": POSITIONS, "levels": LEVELS, "scorer": scorer, "labeller": labeller}
         cube = ask(CUBE, parameters)
         return {
@@ -223,12 +226,6 @@ def _of_samples(found: dict[str, Any]) -> Iterator[Warned]:
         yield Warned("scores against labels", share, f"in {share:.0%} of the pairs the chosen solution does not score higher")
 
 
-def _most(ask: Ask, table: str, column: str) -> str | None:
-    """The value of a column that has most rows."""
-    found = ask(f"SELECT {column} FROM {table} GROUP BY {column} ORDER BY count(*) DESC, {column} LIMIT 1")
-    return found.item() if found.height else None
-
-
 def _summary(rows: pl.DataFrame) -> dict[str, Any]:
     """Steps, mean and quantiles of the rewards in some cells of the cube."""
     levels = rows.group_by("level").agg(pl.col("steps").sum()).sort("level")
@@ -302,7 +299,7 @@ def _tokens(ask: Ask) -> list[dict[str, Any]]:
         FROM solutions GROUP BY correct HAVING count(tokens) > 0 ORDER BY correct""").to_dicts()
 
 
-def _one(frame: pl.DataFrame) -> float | None:
+def _one(frame: pl.DataFrame) -> Any:
     return frame.item() if frame.height else None
 
 

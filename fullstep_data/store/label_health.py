@@ -62,3 +62,7 @@ SELECT a.problem_id, a.solution_id, a.labeller, b.labeller AS other, a.first_err
 FROM first_errors a JOIN first_errors b ON a.solution_id = b.solution_id AND a.labeller < b.labeller
 WHERE a.source <> 'consensus' AND b.source <> 'consensus'""",
 }
+
+MAIN_LABELLER = """\
+SELECT labeller FROM step_labels GROUP BY labeller, source ORDER BY count(label) DESC, source = 'judge', labeller LIMIT 1"""
+"""The labeller to show where there are several: of those that say most, a judge last."""

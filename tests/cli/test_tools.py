@@ -9,17 +9,21 @@ from transformers import LlamaForTokenClassification
 
 import fullstep_data.engines.model_files
 import fullstep_train.models
+from cli.build import rolled_before
 from cli.progress import Lines, ProgressReporter
 from cli.recipe import load
 from cli.tools import ReferenceTool, ScorerTool, VLLMScorerTool, build_stages, build_tools, find_model, train_tools
 from fullstep_data.config import QwenFormat, VLLMReference, VLLMScoring
 from fullstep_data.engines.protocol import ScoreRequest
 from fullstep_data.engines.public_prm import PublicPRMTool
+from fullstep_data.rollouts import KnownTool
 from fullstep_data.stage import no_tick
+from fullstep_data.store import Store
 from fullstep_train import builtin
 from fullstep_train.config import PolicyTraining
 from schemas import InputError
 from tests.fullstep_data.engines.public_prms import prm_of
+from tests.fullstep_data.report.sums import build, questions
 from tests.fullstep_data.store.mounts import remount, tmpfs
 from tests.fullstep_train.frames import make_tables
 from tests.models import tiny_model, tiny_tokenizer
@@ -136,6 +140,21 @@ def test_the_reference_runs_in_what_the_recipe_says() -> None:
     if importlib.util.find_spec("vllm") is None:
         with pytest.raises(InputError, match="needs the package vllm"):
             tools[2].open({})
+
+
+def test_a_build_knows_the_rollouts_of_the_latest_version(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "data")
+    assert rolled_before(store) is None
+    for number, n in enumerate((2, 4), start=1):
+        labelling = {"step_labels": {"kind": "monte-carlo", "n": n}}
+        build(tmp_path / "data", questions(3), labelling=labelling, stages=6, rolled=rolled_before(store))
+        found = rolled_before(store)
+        assert found is not None
+        assert found.number == number
+    tools = build_tools(load("tiny", ['step_labels={kind="monte-carlo"}']), QUIET, rolled=found)
+    assert tools["known_rollouts"] == KnownTool(found)
+    build(tmp_path / "other", questions(3), stages=5)
+    assert rolled_before(Store.open(tmp_path / "other")) is None
 
 
 def random_prm(folder: Path) -> Path:
