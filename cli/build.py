@@ -46,7 +46,7 @@ def build(
         say(f"going on from the imported tables: {', '.join(imported)}")
     begin(trackers, Path(out))
     with progress() as reporter:
-        tools = build_tools(recipe, reporter, processes.launch(), trackers)
+        tools = build_tools(recipe, reporter, processes.launch(), trackers, rolled_before(store))
         version = run(stages, recipe, store, tools, reporter, imported=imported)
     with connect(version) as connection:
         summary = build_summary(
@@ -58,6 +58,12 @@ def build(
         )
     show(summary)
     return version
+
+
+def rolled_before(store: Store) -> Version | None:
+    """The latest version, where it has rollouts in the columns of today: they need not be drawn again."""
+    version = store.version() if store.numbers() else None
+    return version if version and "rollouts" in version.tables and "rollouts" not in version.outdated else None
 
 
 def prm_metrics(version: Version) -> dict[str, Any]:

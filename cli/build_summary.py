@@ -15,25 +15,38 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.render import bar, counted, next_commands, plain_table, section
+from fullstep_data.store.label_health import MAIN_LABELLER
 
 Ask = Callable[[str], pl.DataFrame]
 
 REJECTS = 'SELECT stage, "table", reason, count(*) AS rows FROM rejects GROUP BY ALL ORDER BY rows DESC, reason'
 
-REWARDS = """
+REWARDS = f"""
 SELECT least(floor(reward * 10), 9)::INT AS bin, label, count(*) AS steps
 FROM step_scores JOIN step_labels USING (solution_id, step_index)
-WHERE label IS NOT NULL GROUP BY ALL ORDER BY ALL
+WHERE label IS NOT NULL AND labeller = ({MAIN_LABELLER}) GROUP BY ALL ORDER BY ALL
 """
 
 LABELS = r"""
 SELECT labeller, source, CAST(regexp_extract(labeller, 'n=(\d+)', 1) AS INTEGER) * count(*) AS all_rollouts,
        count(*) FILTER (label) AS labelled_right, count(*) FILTER (NOT label) AS labelled_wrong,
        (SELECT count(*) FROM rollouts) AS rollouts, (SELECT coalesce(sum(tokens), 0) FROM rollouts) AS tokens
-FROM step_labels GROUP BY labeller, source
+FROM step_labels WHERE source IN ('monte-carlo', 'binary-search') GROUP BY labeller, source
 """
 
-OPEN = "SELECT reason, count(*) AS steps FROM step_labels WHERE label IS NULL GROUP BY reason ORDER BY steps DESC, reason"
+OPEN = """
+SELECT reason, count(*) AS steps FROM step_labels
+WHERE label IS NULL AND source IN ('monte-carlo', 'binary-search') GROUP BY reason ORDER BY steps DESC, reason
+"""
+
+LABELLERS = """
+SELECT labeller, count(*) FILTER (label) AS labelled_right, count(*) FILTER (NOT label) AS labelled_wrong,
+       count(*) FILTER (label IS NULL) AS open FROM step_labels GROUP BY labeller ORDER BY labeller
+"""
+
+AGREEMENT = """
+SELECT labeller, other, count(*) AS solutions, count(*) FILTER (keep) AS kept FROM label_consensus GROUP BY ALL ORDER BY ALL
+"""
 
 PAIRS = """
 SELECT count(*) AS pairs, count(DISTINCT problem_id) AS problems, avg(margin) AS margin,
@@ -75,6 +88,8 @@ def build_summary(ask: Ask, tables: Sequence[str], metrics: Mapping[str, Any], r
     blocks: list[RenderableType] = [section("Tables", tables_and_rejects(ask, tables))]
     if "rollouts" in tables:
         blocks.append(section("Monte-Carlo labels", *monte_carlo(ask)))
+    if "step_labels" in tables and ask(LABELLERS).height > 1:
+        blocks.append(section("Labellers side by side", *labellers(ask)))
     if {"step_scores", "step_labels"} <= set(tables):
         blocks.append(section("Rewards of steps, by label", *reward_histogram(ask)))
     if metrics:
@@ -114,9 +129,10 @@ def reward_histogram(ask: Ask) -> list[RenderableType]:
             steps = int(counts.filter((pl.col("bin") == index) & (pl.col("label") == label))["steps"].sum())
             cells += [bar(steps / totals[label] if totals[label] else 0.0), f"{steps:,}" if steps else ""]
         view.add_row(f"{index / 10:.1f}-{(index + 1) / 10:.1f}", *cells)
-    sources = set(ask("SELECT DISTINCT source FROM step_labels")["source"])
+    sources = set(ask(f"SELECT DISTINCT source FROM step_labels WHERE labeller = ({MAIN_LABELLER})")["source"])
     chances = sources <= {"monte-carlo", "binary-search"}
     told = OUTCOMES if sources <= {"outcome"} else CHANCES if chances else f"the labels: {', '.join(sorted(sources))}"
+    told += f"; labeller: {ask(MAIN_LABELLER).item()}" if ask(LABELLERS).height > 1 else ""
     return [view, Text(told, style="dim")]
 
 
@@ -132,6 +148,18 @@ def monte_carlo(ask: Ask) -> list[Text]:
         if " full" not in row["labeller"]:
             lines.append('hard labels only: soft values need all N (step_labels.policy = "full")')
     return [Text(line) for line in lines]
+
+
+def labellers(ask: Ask) -> list[RenderableType]:
+    """What each labeller says of the steps, and in how many solutions two of them have the same first wrong step, or none."""
+    view = plain_table("labeller", "right", "wrong", "open", right=("right", "wrong", "open"))
+    for name, *counts in ask(LABELLERS).iter_rows():
+        view.add_row(name, *(f"{count:,}" for count in counts))
+    told = [
+        f"{one} and {other} have the same first wrong step, or none, in {kept:,} of {counted(solutions, 'solution')}"
+        for one, other, solutions, kept in ask(AGREEMENT).iter_rows()
+    ]
+    return [view, *(Text(line) for line in told)]
 
 
 def prm_metrics(metrics: Mapping[str, Any]) -> list[RenderableType]:

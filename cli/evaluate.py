@@ -6,6 +6,7 @@
 It is a run of stages into a store of its own, so an interrupted one goes on and a changed one answers only what is new.
 """
 
+import re
 import shlex
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import polars as pl
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 from rich.text import Text
 
 from cli.eval_summary import eval_summary
@@ -61,10 +63,12 @@ def engine_of(text: str) -> Engine:
     try:
         engine = TypeAdapter[Engine](Engine).validate_python(values)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}".removeprefix(": ") for fault in error.errors()]
+        # Values are not repeated: a key typed among them by mistake would stand in the error, and errors stand in logs.
+        faults = [_fault(fault) for fault in error.errors(include_input=False)]
+        typed = ",".join([_word(kind), *(f"{_word(setting.partition('=')[0])}=…" for setting in settings)])
         raise InputError(
-            "this is no engine", where=f"--engine {text}", examples=faults, next_step="write it as hf or hf,batch_size=64"
-        ) from error
+            "this is no engine", where=f"--engine {typed}", examples=faults, next_step="write it as hf or hf,batch_size=64"
+        ) from None
     if isinstance(engine, GivenSolutions):
         raise InputError(
             "the engine given answers no question anew",
@@ -72,6 +76,17 @@ def engine_of(text: str) -> Engine:
             next_step="build a dataset of the solutions (fs-data build) and decide over them: fs-train eval --samples DIR",
         )
     return engine
+
+
+def _fault(fault: ErrorDetails) -> str:
+    if fault["type"] == "union_tag_invalid":
+        return f"there is no such kind: it is one of {(fault.get('ctx') or {}).get('expected_tags')}"
+    return f"{'.'.join(_word(str(step)) for step in fault['loc'][1:])}: {fault['msg']}".removeprefix(": ")
+
+
+def _word(text: str) -> str:
+    """A kind or the name of a key, where it may be one; what else was typed in its place is not repeated."""
+    return text if re.fullmatch(r"[a-z_]{1,24}", text) else "…"
 
 
 def questions_of(sets: str, preset: Preset | None, columns: Mapping[str, str | None], limit: int | None) -> Questions:

@@ -42,6 +42,16 @@ class Recipe(DataRecipe):
             )
         return self
 
+    @model_validator(mode="after")
+    def _public_formats_are_of_given_prms(self) -> "Recipe":
+        kind = self.step_scores.format.kind
+        if isinstance(self.prm, PRMTraining) and kind != "ours":
+            raise ValueError(
+                f'step_scores.format.kind = "{kind}" is how a published PRM is asked, and this recipe trains its own: name one '
+                'by prm = { kind = "given", path = "…" }, or leave the format out'
+            )
+        return self
+
 
 def learnt(recipe: Recipe) -> Learnt:
     """The table of preferences that the policy of this recipe learns from."""

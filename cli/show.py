@@ -72,10 +72,10 @@ def show_log(dataset: str) -> None:
 def show_check(dataset: str) -> int:
     """Each finding of the check, and the exit code."""
     from fullstep_data.check import check
-    from fullstep_data.pipeline import PIPELINE, TRAINING
+    from fullstep_data.pipeline import CONSENSUS_STAGE, PIPELINE, TRAINING
 
     version = open_version(dataset)
-    findings = list(check(version, (*PIPELINE, *TRAINING)))
+    findings = list(check(version, (*PIPELINE, CONSENSUS_STAGE, *TRAINING)))
     for finding in findings:
         click.echo(str(finding))
     if findings:

@@ -47,6 +47,8 @@ def _blocks(found: Mapping[str, Any], warned: list[Warned]) -> Iterator[Renderab
         yield section("Rewards", Text("no step of this version has a reward"))
     if found["calibration"]["steps"]:
         yield section("Calibration", *_calibration(found["calibration"]))
+    if found["labellers"]:
+        yield section("First wrong steps, labeller against labeller", *_labellers(found["labellers"]))
     if found["pairs"]["pairs"]:
         yield section("Pairs", *_pairs(found["pairs"]))
     if found["diversity"]["problems"]:
@@ -125,6 +127,15 @@ def _calibration(calibration: Mapping[str, Any]) -> list[RenderableType]:
         view.add_row(f"{row['low']:.1f}", f"{row['steps']:,}", _number(row["mean_reward"]), _number(row["share_true"]))
     told = f"expected calibration error {calibration['ece']:.3f}, Brier score {calibration['brier']:.3f}"
     return [view, Text(told, style="dim")]
+
+
+def _labellers(rows: list[dict[str, Any]]) -> list[Text]:
+    told: list[Text] = []
+    for row in rows:
+        share = "" if row["agreement"] is None else f" ({row['agreement']:.0%} of the {row['decided']:,} in which both know it)"
+        kept = f"the same in {row['kept']:,} of {counted(row['solutions'], 'solution')}{share}"
+        told.append(Text(f"{row['labeller']} | {row['other']}: {kept}"))
+    return told
 
 
 def _pairs(pairs: Mapping[str, Any]) -> list[RenderableType]:

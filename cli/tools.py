@@ -7,8 +7,8 @@ The only file where both layers meet. Importing it imports torch, so commands do
 """
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,32 +22,40 @@ from fullstep_data.config import (
     Engine,
     GivenSolutions,
     HFEngine,
+    JudgeLabels,
     MonteCarloLabels,
+    OurFormat,
     ScriptedEngine,
     ServerEngine,
     SolutionsConfig,
+    StepScoresConfig,
+    TransformersReference,
     TransformersScoring,
     VLLMEngine,
+    VLLMReference,
     VLLMScoring,
 )
 from fullstep_data.engines.scripted import ScriptedTool
 from fullstep_data.engines.server import ServerTool
 from fullstep_data.engines.vllm import VLLMTool
-from fullstep_data.engines.vllm_scorer import VLLMScorer
+from fullstep_data.engines.vllm_logprobs import VLLMLogprobs
+from fullstep_data.engines.vllm_scorer import PublicVLLMScorerTool, VLLMScorer
 from fullstep_data.evaluation import EvalRecipe
 from fullstep_data.grading import GraderTool
 from fullstep_data.pipeline import reference_of, stages_of
+from fullstep_data.rollouts import KnownTool
 from fullstep_data.sources.given import GivenTool
 from fullstep_data.stage import Stage, Tick, Tool
-from fullstep_data.store import open_version, parse_spec
+from fullstep_data.store import Version, open_version, parse_spec
 from fullstep_data.store.disk import write_error
 from fullstep_train.config import PolicyTraining, PRMGiven
 from fullstep_train.launch import Kind, Launch, launch, train
 from fullstep_train.models import identity, resolve
 from fullstep_train.preferences import preferences_of
 from fullstep_train.progress import Figures, Watch, no_figures
-from fullstep_train.reference import load_reference, reference_identity
+from fullstep_train.reference import Reference, load_reference, reference_identity
 from fullstep_train.scorer import Scorer, load_scorer, require_same_tokenizer, scorer_identity, step_reader
+from fullstep_train.tokens import Tokenised
 from schemas import InputError
 from schemas.ids import content_id
 
@@ -127,25 +135,37 @@ def build_stages(recipe: Recipe) -> tuple[Stage, ...]:
 
 
 def build_tools(
-    recipe: Recipe, reporter: ProgressReporter, launch: Launch | None = None, trackers: tuple[str, ...] = ()
+    recipe: Recipe,
+    reporter: ProgressReporter,
+    launch: Launch | None = None,
+    trackers: tuple[str, ...] = (),
+    rolled: Version | None = None,
 ) -> dict[str, Tool]:
-    """The tools that `build_stages` need. launch: train the PRM in several processes. trackers: follow its training."""
+    """The tools that `build_stages` need. launch: train the PRM in several processes. trackers: follow its training. rolled: a
+    version whose rollouts need not be drawn again.
+    """
     tools: dict[str, Tool] = {
         "grader": GraderTool(recipe.solutions),
         "generator": sampler(recipe.samples.engine, recipe.model, reporter),
     }
     if isinstance(recipe.step_labels, MonteCarloLabels):
         other = recipe.step_labels.engine
+        tools["known_rollouts"] = KnownTool(rolled)
         tools["rollout_generator"] = tools["generator"] if other is None else sampler(other, recipe.model, reporter)
+    judges = {"judge": recipe.step_labels} | {f"judge_{place}": side for place, side in enumerate(recipe.side_labels, start=1)}
+    for name, labels in judges.items():
+        if isinstance(labels, JudgeLabels):
+            tools[name] = tools["generator"] if labels.engine is None else sampler(labels.engine, recipe.model, reporter)
     if isinstance(recipe.prm, PRMGiven):
-        tools["scorer"] = scorer(recipe.step_scores.engine, Path(find_model(recipe.prm.path, reporter)))
+        tools["scorer"] = given_scorer(recipe.step_scores, find_model(recipe.prm.path, reporter))
     else:
         tools["prm_trainer"] = Trainer(
             find_model(recipe.prm.base or recipe.model, reporter), "prm", launch, reporter.figures, trackers
         )
         tools["scorer"] = scorer(recipe.step_scores.engine, None)
     if recipe.reference_logprobs.in_dataset:
-        tools["reference"] = ReferenceTool(find_model(recipe.policy.base or recipe.model, reporter), recipe.policy)
+        base, engine = find_model(recipe.policy.base or recipe.model, reporter), recipe.reference_logprobs.engine
+        tools["reference"] = ReferenceTool(base, recipe.policy, engine=engine)
     return tools
 
 
@@ -188,7 +208,7 @@ def train_tools(
     return {
         "grader": GraderTool(recipe.solutions),
         "generator_before": generator(engine, base),
-        "reference": ReferenceTool(base, recipe.policy, known),
+        "reference": ReferenceTool(base, recipe.policy, known, recipe.reference_logprobs.engine),
         "policy_trainer": Trainer(base, "policy", launch, reporter.figures, trackers),
         "generator_after": PolicyGenerator(engine),
     }
@@ -252,6 +272,17 @@ def scorer(engine: TransformersScoring | VLLMScoring, folder: Path | None) -> To
     return ScorerTool(folder) if isinstance(engine, TransformersScoring) else VLLMScorerTool(engine, folder)
 
 
+def given_scorer(config: StepScoresConfig, model: str) -> Tool:
+    """`scorer`: a finished PRM, in the format that the recipe says."""
+    if isinstance(config.format, OurFormat):
+        return scorer(config.engine, Path(model))
+    if isinstance(config.engine, VLLMScoring):
+        return PublicVLLMScorerTool(config.engine, model, config.format)
+    from fullstep_data.engines.public_prm import PublicPRMTool
+
+    return PublicPRMTool(model, config.format)
+
+
 @dataclass(frozen=True)
 class PolicyGenerator:
     """`generator_after`: the policy that this run has made."""
@@ -272,14 +303,31 @@ class ReferenceTool:
     base: str
     config: PolicyTraining
     known: pl.DataFrame | None = None
+    engine: TransformersReference | VLLMReference = field(default_factory=TransformersReference)
 
     def identity(self, models: Folders) -> str:
-        return reference_identity(self.base, self.config)
+        """What the column `reference` says, and, as the last digits differ, that vLLM computes."""
+        name = reference_identity(self.base, self.config)
+        return name if isinstance(self.engine, TransformersReference) else f"{name}:vllm:{self.engine.dtype}"
 
-    def open(self, models: Folders) -> Callable[..., tuple[pl.DataFrame, pl.DataFrame]]:
-        reference = load_reference(self.base, self.config)
+    def open(self, models: Folders) -> "OpenReference":
+        if isinstance(self.engine, TransformersReference):
+            return OpenReference(load_reference(self.base, self.config), self.known)
+        loaded = VLLMLogprobs(str(resolve(self.base)), self.engine)
 
-        def logprobs(tables: Mapping[str, pl.DataFrame], tick: Tick) -> tuple[pl.DataFrame, pl.DataFrame]:
-            return reference.logprobs(preferences_of(tables), self.known, tick)
+        def compute(texts: Sequence[Tokenised]) -> list[list[float]]:
+            return loaded([(text.ids, text.prompt_tokens) for text in texts])
 
-        return logprobs
+        return OpenReference(load_reference(self.base, self.config, compute), self.known, loaded.close)
+
+
+@dataclass(frozen=True)
+class OpenReference:
+    """The opened `reference`. close: gives its memory back."""
+
+    reference: Reference
+    known: pl.DataFrame | None = None
+    close: Callable[[], None] = lambda: None
+
+    def __call__(self, tables: Mapping[str, pl.DataFrame], tick: Tick) -> tuple[pl.DataFrame, pl.DataFrame]:
+        return self.reference.logprobs(preferences_of(tables), self.known, tick)

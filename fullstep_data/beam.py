@@ -39,11 +39,14 @@ SEPARATORS = {"step-label": "\n", "newline": "\n", "blank-line": "\n\n"}
 
 @dataclass(frozen=True)
 class Partial:
-    """A text so far. tokens: sampled for it along its path. finish: how it ended, None while it may go on. rewards: [K] of its
-    steps, None where the PRM cannot take it.
+    """A text so far. ids: the sampled ids from which it goes on, which hold it and `ahead`, what was sampled of its next step;
+    None where they end elsewhere (a token across the border): the engine then reads the text. tokens: sampled for it along its
+    path. finish: how it ended, None while it may go on. rewards: [K] of its steps, None where the PRM cannot take it.
     """
 
     text: str = ""
+    ids: tuple[int, ...] | None = ()
+    ahead: str = ""
     tokens: int = 0
     seed: int = 0
     finish: FinishReason | None = None
@@ -131,7 +134,8 @@ def _round(searches: Sequence[Search], rule: Beam, template: Template, config: B
     for (search, one), request, result in zip(places, requests, results, strict=True):
         if isinstance(result, Completion):
             search.sampled += _tokens(result)
-            grown[id(search)].append(_grown(one, request, result, template, config))
+            made = _grown(one, request, result, template, config)
+            grown[id(search)].append(_exact(one, made, result, config, context.tools["generator"]))
         elif not one.text:
             search.failure = result
         else:  # the context is full
@@ -158,8 +162,9 @@ def _request(search: Search, one: Partial, config: BeamConfig) -> Request:
     seed = sample_seed(search.problem[0], search.draws, config.seed)
     search.draws += 1
     return Request(
-        search.prompt + one.text,
+        search.prompt + (one.text if one.ids is None else ""),
         seed,
+        prefix=one.ids or (),
         max_tokens=config.max_tokens - one.tokens,
         temperature=config.temperature,
         top_p=config.top_p,
@@ -184,17 +189,30 @@ def _grown(one: Partial, request: Request, result: Completion, template: Templat
     tokens = one.tokens + _tokens(result)
     stop = min((at for end in template.stop if (at := result.text.find(end)) >= 0), default=None)
     if stop is not None:
-        return Partial(one.text + result.text[:stop], tokens, request.seed, "stop")
-    text = one.text + result.text
+        return Partial(one.text + one.ahead + result.text[:stop], None, "", tokens, request.seed, "stop")
+    text = one.text + one.ahead + result.text
     if result.finish_reason == "stop":
         if not result.text.strip():  # nothing was added: asked again, it would go on so for ever
-            return Partial(one.text.rstrip(), tokens, request.seed, "stop")
+            return Partial(one.text.rstrip(), None, "", tokens, request.seed, "stop")
         text += SEPARATORS[config.steps.splitter]
     ends = [end for _, end in split(text, config.steps) if end > len(one.text)]
     if len(ends) > 1:  # more than one step, begun in a way that the engine does not stop at
-        return Partial(text[: ends[0]], tokens, request.seed, _exhausted(tokens, config))
+        return Partial(text[: ends[0]], None, "", tokens, request.seed, _exhausted(tokens, config))
     finish = result.finish_reason if result.finish_reason != "stop" else _exhausted(tokens, config)
-    return Partial(text, tokens, request.seed, finish)
+    return Partial(text, None, "", tokens, request.seed, finish)
+
+
+def _exact(before: Partial, made: Partial, result: Completion, config: BeamConfig, generator: Generator) -> Partial:
+    """A text that stopped at the end of a step, with the ids that hold all of it and the stop string; others as they are."""
+    if before.ids is None or result.token_ids is None or result.finish_reason != "stop" or made.finish is not None:
+        return made
+    ids = (*before.ids, *result.token_ids, *result.beyond)
+    separator, stop = SEPARATORS[config.steps.splitter], STEP_ENDS[config.steps.splitter]
+    whole = before.text + before.ahead + result.text + stop
+    ((count, characters),) = generator.cut(whole, ids, [len(whole)])
+    if characters != len(whole) or not whole.startswith(made.text) or not made.text.endswith(separator):
+        return made
+    return replace(made, ids=ids[:count], ahead=whole[len(made.text) :])
 
 
 def _exhausted(tokens: int, config: BeamConfig) -> FinishReason | None:

@@ -14,11 +14,21 @@ from fullstep_data.engine_config import (  # noqa: F401 - every section of a rec
     Engine,
     GivenSolutions,
     HFEngine,
+    MathShepherdFormat,
+    OurFormat,
+    PRMFormat,
+    PublicFormat,
+    QwenFormat,
+    ReferenceEngine,
+    RLHFlowFormat,
     ScoringEngine,
     ScriptedEngine,
     ServerEngine,
+    SkyworkFormat,
+    TransformersReference,
     TransformersScoring,
     VLLMEngine,
+    VLLMReference,
     VLLMScoring,
     VLLMSettings,
 )
@@ -198,7 +208,46 @@ class MonteCarloLabels(Config):
     seed: int = 0
 
 
-StepLabels = Annotated[OutcomeLabels | MonteCarloLabels, Field(discriminator="kind")]
+class JudgePromptConfig(PromptConfig):
+    """Prompt template of a judge: a name in fullstep_data/prompts or a path to a TOML file."""
+
+    template: str = "judge-yes-no"
+
+
+class JudgeLabels(Config):
+    """A generative model is asked of each step whether it is right, after the problem and the steps before it.
+
+    value = P(yes) / (P(yes) + P(no)) of its next token, label = value >= threshold; a step of which it says neither stays open.
+    prompt: a judge's template (fullstep_data/prompts), which names the words for yes and no. top: how many of the most probable
+    tokens are looked through for them (OpenAI's own servers allow 5). engine: None = the one of `samples`. name: tells judges
+    of one recipe apart.
+    """
+
+    kind: Literal["judge"] = "judge"
+    name: str | None = Field(default=None, min_length=1)
+    prompt: JudgePromptConfig = JudgePromptConfig()
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    top: int = Field(default=20, ge=2)
+    engine: Annotated[HFEngine | VLLMEngine | ServerEngine | ScriptedEngine, Field(discriminator="kind")] | None = None
+
+
+StepLabels = Annotated[OutcomeLabels | MonteCarloLabels | JudgeLabels, Field(discriminator="kind")]
+SideLabels = Annotated[OutcomeLabels | JudgeLabels, Field(discriminator="kind")]
+CONSENSUS = "consensus"
+"""The labeller of what all labellers of a recipe agree on."""
+
+
+def labeller_of(labels: OutcomeLabels | MonteCarloLabels | JudgeLabels) -> str:
+    """Column `labeller`: how the labels are made. The sampler stands with the rollouts."""
+    match labels:
+        case OutcomeLabels():
+            return labels.kind
+        case MonteCarloLabels():
+            return " ".join([labels.kind, f"n={labels.n}", labels.policy, *(["pooled"] if labels.pooled else [])])
+        case JudgeLabels():
+            template = labels.prompt.template.rpartition("/")[2].removesuffix(".toml")
+            words = [labels.kind, *([labels.name] if labels.name else []), template, f"threshold={labels.threshold:g}"]
+            return " ".join(words)
 
 
 class RolloutsConfig(Config):
@@ -212,17 +261,30 @@ class RolloutsConfig(Config):
 
 
 class StepScoresConfig(Config):
-    """Stage `step_scores`: what the PRM runs in."""
+    """Stage `step_scores`: what the PRM runs in, and how it wants to be asked. Other formats than ours are those of published
+    PRMs (prm.kind = "given"), which see the question and the steps, and no few-shot prompt; vLLM runs ours and Qwen's.
+    """
 
     engine: ScoringEngine = TransformersScoring()
+    format: PRMFormat = Field(default=OurFormat(), exclude_if=lambda form: form == OurFormat())
+
+    @model_validator(mode="after")
+    def _vllm_runs_classifiers(self) -> "StepScoresConfig":
+        if isinstance(self.engine, VLLMScoring) and not isinstance(self.format, OurFormat | QwenFormat):
+            raise ValueError(f'PRMs of the format {self.format.kind} run in transformers: set engine.kind = "transformers"')
+        return self
 
 
 class PairsConfig(Config):
-    """Stage `pairs`: the `top` highest-scored correct × the `top` lowest-scored incorrect solutions of each problem."""
+    """Stage `pairs`: the `top` highest-scored correct × the `top` lowest-scored incorrect solutions of each problem.
+
+    agreed: leave out the solutions on whose first wrong step the labellers disagree (see side_labels).
+    """
 
     top: int = Field(default=4, ge=1)
     score: Literal["mean", "min", "product", "last", "random"] = "mean"
     seed: int = 0
+    agreed: bool = Field(default=False, exclude_if=lambda agreed: not agreed)
 
 
 class WrongByLabel(Config):
@@ -251,10 +313,12 @@ class StepPairsConfig(Config):
 
 class ReferenceLogprobsConfig(Config):
     """in_dataset: make the reference's log-probs at the end of `fs-data build` too, so that they are a table of the dataset:
-    every run on it takes them from there, and they are published with it. Otherwise each run makes its own.
+    every run on it takes them from there, and they are published with it. Otherwise each run makes its own. engine: what the
+    reference runs in, here and in each run.
     """
 
     in_dataset: bool = False
+    engine: ReferenceEngine = Field(default=TransformersReference(), exclude_if=lambda it: it == TransformersReference())
 
 
 class Evaluation(Config):
@@ -326,7 +390,12 @@ class BeamConfig(PredictionsConfig):
 
 
 class DataRecipe(Config):
-    """What `fs-data build` follows. model: sampler, PRM base and policy, unless a section names its own."""
+    """What `fs-data build` follows. model: sampler, PRM base and policy, unless a section names its own.
+
+    side_labels: more labellers of the same steps. With them come labels of the labeller `consensus`: those of step_labels where
+    all labellers have the same first wrong step, or none; the others are open. learn_from: whose labels the PRM learns and
+    step_pairs go by.
+    """
 
     name: str
     model: str
@@ -335,6 +404,8 @@ class DataRecipe(Config):
     solutions: SolutionsConfig = SolutionsConfig()
     steps: StepsConfig = StepsConfig()
     step_labels: StepLabels = OutcomeLabels()
+    side_labels: tuple[SideLabels, ...] = Field(default=(), exclude_if=lambda labels: not labels)
+    learn_from: Literal["step_labels", "consensus"] = Field(default="step_labels", exclude_if=lambda name: name == "step_labels")
     step_scores: StepScoresConfig = StepScoresConfig()
     pairs: PairsConfig = PairsConfig()
     step_pairs: StepPairsConfig = StepPairsConfig()
@@ -354,6 +425,20 @@ class DataRecipe(Config):
                 raise ValueError("step_labels.engine is missing: solutions from a file come without one that continues them")
             if self.samples.temperature == 0:
                 raise ValueError("samples.temperature = 0 makes all rollouts of a prefix alike: raise it")
+        return self
+
+    @model_validator(mode="after")
+    def _labellers_stand_side_by_side(self) -> "DataRecipe":
+        names = [labeller_of(labels) for labels in (self.step_labels, *self.side_labels)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"side_labels: two labellers are called {twice[0]!r}: give judges a `name`")
+        judges = [labels for labels in (self.step_labels, *self.side_labels) if isinstance(labels, JudgeLabels)]
+        if isinstance(self.samples.engine, GivenSolutions) and any(judge.engine is None for judge in judges):
+            raise ValueError("a judge's engine is missing: solutions from a file come without one that could be asked")
+        for key, wanted in (("learn_from", self.learn_from == CONSENSUS), ("pairs.agreed", self.pairs.agreed)):
+            if wanted and not self.side_labels:
+                raise ValueError(f"{key}: there is one labeller only, and nobody to agree with; add side_labels")
         return self
 
     @model_validator(mode="after")

@@ -133,3 +133,63 @@ class VLLMScoring(VLLMSettings):
 
 
 ScoringEngine = Annotated[TransformersScoring | VLLMScoring, Field(discriminator="kind")]
+
+
+class TransformersReference(Config):
+    """The reference model runs in transformers, by the very code that trains the policy."""
+
+    kind: Literal["transformers"] = "transformers"
+
+
+class VLLMReference(VLLMSettings):
+    """The reference model runs in vLLM: log-probs within 1e-4 of those of transformers (in float32)."""
+
+    kind: Literal["vllm"] = "vllm"
+
+
+ReferenceEngine = Annotated[TransformersReference | VLLMReference, Field(discriminator="kind")]
+
+
+class OurFormat(Config):
+    """A PRM as a build trains it: two classes, read at the last token of each step of the very text that was sampled."""
+
+    kind: Literal["ours"] = "ours"
+
+
+class MathShepherdFormat(Config):
+    """A language model that writes `good` or `bad` after the tag that ends each step (Math-Shepherd, arXiv 2312.08935)."""
+
+    kind: Literal["math-shepherd"] = "math-shepherd"
+    tag: str = "ки"
+    good: str = "+"
+    bad: str = "-"
+
+
+class RLHFlowFormat(Config):
+    """A chat model that answers each step, a turn of the user, with `good` or `bad` (RLHFlow, math-rm)."""
+
+    kind: Literal["rlhflow"] = "rlhflow"
+    good: str = "+"
+    bad: str = "-"
+
+
+class SkyworkFormat(Config):
+    """A value head, read at the separator that ends each step (Skywork-o1-Open-PRM)."""
+
+    kind: Literal["skywork"] = "skywork"
+    separator: str = "\n"
+
+
+class QwenFormat(Config):
+    """Two classes by a head of two layers, read at the tag that ends each step (Qwen2.5-Math-PRM, arXiv 2501.07301).
+
+    system: the system message of its chat.
+    """
+
+    kind: Literal["qwen"] = "qwen"
+    tag: str = "<extra_0>"
+    system: str = "Please reason step by step, and put your final answer within \\boxed{}."
+
+
+PublicFormat = MathShepherdFormat | RLHFlowFormat | SkyworkFormat | QwenFormat
+PRMFormat = Annotated[OurFormat | PublicFormat, Field(discriminator="kind")]

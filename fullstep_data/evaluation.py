@@ -279,7 +279,7 @@ def _searched(model: str, beams: Sequence[str]) -> Stage:
         },
         split=lambda config: iter([{"model": model, "rule": rule} for rule in beams]),
         tools=("generator", "scorer", "grader"),
-        revision=1,
+        revision=2,
         parts_by="part",
         accounts=(Accounts("problems", ("problem_id",), TEST),),
     )

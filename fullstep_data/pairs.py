@@ -6,11 +6,12 @@ In Polars, since it goes over every step: the same selection in DuckDB took four
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
 from fullstep_data.config import PairsConfig
+from fullstep_data.consensus import disputed
 from fullstep_data.stage import Context, Outcome, rejects
 from schemas import TABLES
 from schemas.ids import content_ids
@@ -28,9 +29,22 @@ SCORES = {
 
 def pairs(problems: pl.DataFrame, solutions: pl.DataFrame, step_scores: pl.DataFrame, context: Context) -> Outcome:
     """At most top² pairs per problem. Problems without a pair, and solutions that could not compete, are rejects."""
-    config: PairsConfig = context.config
+    return _selected(problems, solutions, step_scores, [], context.config)
+
+
+def agreed_pairs(
+    problems: pl.DataFrame, solutions: pl.DataFrame, step_scores: pl.DataFrame, step_labels: pl.DataFrame, context: Context
+) -> Outcome:
+    """`pairs` of solutions that the consensus of the labellers keeps. step_labels: the labels of the consensus."""
+    return _selected(problems, solutions, step_scores, disputed(step_labels), context.config)
+
+
+def _selected(
+    problems: pl.DataFrame, solutions: pl.DataFrame, step_scores: pl.DataFrame, left_out: list[str], config: PairsConfig
+) -> Outcome:
     policy = f"{config.score}-top{config.top}" + (f"-seed{config.seed}" if config.score == "random" else "")
-    judged = candidates(solutions, scored(step_scores, config))
+    policy += "-agreed" if config.agreed else ""
+    judged = candidates(solutions, scored(step_scores, config), left_out)
     best = ranked(judged.filter(pl.col("dropped").is_null()), config.top)
     rows = paired(best, policy)
     unfit = judged.filter(pl.col("dropped").is_not_null()).sort("solution_id")
@@ -54,8 +68,11 @@ def scored(step_scores: pl.DataFrame, config: PairsConfig) -> pl.DataFrame:
     return found.with_columns(score=pl.Series([_fraction(key, config.seed) for key in found["solution_id"]], dtype=pl.Float64))
 
 
-def candidates(solutions: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
-    """problem_id, solution_id, correct, score, scorer, dropped: why the solution cannot compete, or null."""
+def candidates(solutions: pl.DataFrame, scores: pl.DataFrame, left_out: Sequence[str] = ()) -> pl.DataFrame:
+    """problem_id, solution_id, correct, score, scorer, dropped: why the solution cannot compete, or null.
+
+    left_out: solutions whose labellers disagree.
+    """
     alike = solutions.filter(pl.col("text").hash().is_duplicated())  # few: only they are compared as texts
     copy = pl.int_range(pl.len()).over("problem_id", "text")
     copies = alike.sort("sample_index", "solution_id").filter(copy > 0)["solution_id"]
@@ -64,6 +81,8 @@ def candidates(solutions: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit("outcome undecided"))
         .when(pl.col("solution_id").is_in(copies.implode()))
         .then(pl.lit("duplicate text"))
+        .when(pl.col("solution_id").is_in(list(left_out)))
+        .then(pl.lit("labellers disagree"))
         .when(pl.col("score").is_null())
         .then(pl.lit("not scored"))
     )

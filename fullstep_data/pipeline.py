@@ -1,23 +1,31 @@
 """The stages in the order of the flow: the file to open first.
 
 problems → samples → solutions → steps → step_labels → [prm] → step_scores → pairs, step_pairs    fs-data build
-                                   ↘ rollouts ↗  (where labels are Monte-Carlo)
+                                   ↘ rollouts ↗  (where labels are Monte-Carlo; judges may label the same steps beside them)
                                              pairs or step_pairs → reference_logprobs → [policy] → predictions    fs-train run
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from fullstep_data.config import (
+    CONSENSUS,
     Config,
     DataRecipe,
     GivenSolutions,
+    JudgeLabels,
     MonteCarloLabels,
+    OurFormat,
     PredictionsConfig,
     ProblemsToSolve,
     RolloutsConfig,
+    SideLabels,
+    labeller_of,
 )
-from fullstep_data.pairs import pairs
+from fullstep_data.consensus import ConsensusConfig, consensus
+from fullstep_data.judge_labels import judge_key, judge_labels
+from fullstep_data.pairs import agreed_pairs, pairs
 from fullstep_data.policy import next_step_policy, policy
 from fullstep_data.predictions import predictions, predictions_key
 from fullstep_data.prm import prm
@@ -29,7 +37,7 @@ from fullstep_data.solutions import solutions, solutions_key
 from fullstep_data.stage import Accounts, Read, Stage
 from fullstep_data.step_labels import monte_carlo_labels, step_labels
 from fullstep_data.step_pairs import step_pairs
-from fullstep_data.step_scores import step_scores
+from fullstep_data.step_scores import public_step_scores, step_scores
 from fullstep_data.steps import steps
 from schemas import InputError
 
@@ -165,7 +173,7 @@ MONTE_CARLO: tuple[Stage, ...] = (
         reads=(Read("steps"), Read("solutions"), Read("samples"), Read("problems", TRAIN)),
         config=_to_continue,
         key_config=rollouts_key,
-        tools=("rollout_generator", "grader"),
+        tools=("rollout_generator", "grader", "known_rollouts"),
         revision=1,
         parts_by="problem",
     ),
@@ -182,12 +190,85 @@ MONTE_CARLO: tuple[Stage, ...] = (
 )
 
 
+CONSENSUS_STAGE = Stage(
+    name=CONSENSUS,
+    writes="step_labels",
+    run=consensus,
+    reads=(Read("steps"), Read("step_labels")),
+    config=lambda recipe: ConsensusConfig(labellers=tuple(map(labeller_of, (recipe.step_labels, *recipe.side_labels)))),
+    revision=1,
+    parts_by="problem",
+    accounts=(Accounts("steps", ("solution_id", "step_index")),),
+)
+
+
+def judging(name: str, tool: str, config: Callable[[DataRecipe], Config]) -> Stage:
+    """The stage in which a judge labels steps. tool: the name of the engine that is asked."""
+    return Stage(
+        name=name,
+        writes="step_labels",
+        run=judge_labels,
+        reads=(Read("steps"), Read("solutions"), Read("problems", TRAIN)),
+        config=config,
+        key_config=judge_key,
+        tools=(tool,),
+        revision=1,
+        parts_by="part",
+        accounts=(Accounts("steps", ("solution_id", "step_index")),),
+    )
+
+
 def stages_of(recipe: DataRecipe) -> tuple[Stage, ...]:
-    """The stages of a build: where labels are Monte-Carlo, those of MONTE_CARLO stand in the place of `step_labels`."""
-    if not isinstance(recipe.step_labels, MonteCarloLabels):
-        return PIPELINE
+    """The stages of a build. In the place of `step_labels` stand those of MONTE_CARLO where labels are that, or a judge; after it
+    side labels and the consensus, which the stages that learn from labels may be told to go by.
+    """
     place = next(index for index, stage in enumerate(PIPELINE) if stage.name == "step_labels")
-    return (*PIPELINE[:place], *MONTE_CARLO, *PIPELINE[place + 1 :])
+    labelling: tuple[Stage, ...] = (PIPELINE[place],)
+    if isinstance(recipe.step_labels, MonteCarloLabels):
+        labelling = MONTE_CARLO
+    elif isinstance(recipe.step_labels, JudgeLabels):
+        labelling = (judging("step_labels", "judge", lambda recipe: recipe.step_labels),)
+    rest = PIPELINE[place + 1 :]
+    if not isinstance(recipe.step_scores.format, OurFormat):
+        rest = tuple(_public(stage) if stage.name == "step_scores" else stage for stage in rest)
+    if not recipe.side_labels:
+        return (*PIPELINE[:place], *labelling, *rest)
+    sides = tuple(_side(number, labels) for number, labels in enumerate(recipe.side_labels, start=1))
+    learnt = labeller_of(recipe.step_labels) if recipe.learn_from == "step_labels" else CONSENSUS
+    after = (_by_labeller(stage, learnt) for stage in rest)
+    agreed = (_agreed(stage) if recipe.pairs.agreed and stage.name == "pairs" else stage for stage in after)
+    return (*PIPELINE[:place], *labelling, *sides, CONSENSUS_STAGE, *agreed)
+
+
+def _side(number: int, labels: SideLabels) -> Stage:
+    """The stage of the number-th side labeller, counted from 1; its judge is the tool `judge_1`."""
+
+    def config(recipe: DataRecipe) -> Config:
+        return recipe.side_labels[number - 1]
+
+    if isinstance(labels, JudgeLabels):
+        return judging(f"side_labels_{number}", f"judge_{number}", config)
+    outcome = next(stage for stage in PIPELINE if stage.name == "step_labels")
+    return replace(outcome, name=f"side_labels_{number}", writes="step_labels", config=config)
+
+
+def _by_labeller(stage: Stage, labeller: str) -> Stage:
+    """The stage, reading the labels of one labeller only."""
+    return replace(stage, reads=tuple(_labels_of(labeller) if read.table == "step_labels" else read for read in stage.reads))
+
+
+def _labels_of(labeller: str) -> Read:
+    name = labeller.replace("'", "''")
+    return Read("step_labels", f"labeller = '{name}'")
+
+
+def _public(stage: Stage) -> Stage:
+    """The stage `step_scores` with a PRM that wants the question."""
+    return replace(stage, run=public_step_scores, reads=(*stage.reads, Read("problems", TRAIN)))
+
+
+def _agreed(stage: Stage) -> Stage:
+    return replace(stage, run=agreed_pairs, reads=(*stage.reads, _labels_of(CONSENSUS)))
 
 
 def stages_on_import(stages: Sequence[Stage], imported: Collection[str]) -> tuple[Stage, ...]:
@@ -195,14 +276,20 @@ def stages_on_import(stages: Sequence[Stage], imported: Collection[str]) -> tupl
 
     Nothing comes before the imported solutions and steps; a table that was imported is not made again, with imported rewards no
     PRM is trained, and a stage whose input is neither there nor made is left out. All stages where nothing was imported.
-    InputError: a PRM is to be trained and there are no labels for it.
+    InputError: a PRM is to be trained and there are no labels for it; there are imported labels and side labels.
     """
     if not imported:
         return tuple(stages)
+    if "step_labels" in imported and any(read.table == "step_labels" and read.where for one in stages for read in one.reads):
+        raise InputError(
+            "side_labels cannot stand beside imported labels",
+            where="side_labels",
+            next_step="leave side_labels out, or import the solutions without their labels",
+        )
     done = {"problems", "samples", "solutions", "steps", *imported} | ({"prm"} if "step_scores" in imported else set[str]())
     known = set(imported)
     left: list[Stage] = []
-    for stage in (one for one in stages if one.name not in done):
+    for stage in (one for one in stages if one.table not in done):
         if {read.table for read in stage.reads} <= known:
             left.append(stage)
             known.add(stage.table)

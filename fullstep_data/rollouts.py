@@ -7,11 +7,14 @@ in one call; the grader grades them. A prefix is continued from the very ids tha
 that solution's sampler. Where there are no ids (solutions from a file, or another engine) the engine reads the prefix as text.
 
 Seeds are hashes of problem, prefix and index: a restart, more rollouts per step, or another policy draw the same rollouts again.
+Those that an earlier version has are taken from there (the tool `known_rollouts`) and graded anew; they count against a budget,
+so the outcome is that of a build from nothing.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path as FolderPath
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -22,6 +25,8 @@ from fullstep_data.prompts import Template, load_template, render_prompt
 from fullstep_data.samples import sampler_identity
 from fullstep_data.solutions import grade
 from fullstep_data.stage import Context, Outcome, Tick, rejects
+from fullstep_data.store import StoredFile, Version
+from fullstep_data.store.parquet import decode
 from schemas import TABLES
 from schemas.ids import rollout_seed
 
@@ -69,6 +74,51 @@ def solution_paths(steps: pl.DataFrame, solutions: pl.DataFrame) -> tuple[list[s
     )
     paths = [Path(problem, tuple(keys), correct) for _, problem, keys, correct in grouped.iter_rows()]
     return grouped["solution_id"].to_list(), paths
+
+
+class KnownRollouts(Protocol):
+    """Rollouts of before."""
+
+    def of(self, problem_ids: Sequence[str]) -> pl.DataFrame:
+        """Rows of `rollouts` of these problems, of whatever sampler and solutions."""
+        ...
+
+
+@dataclass(frozen=True)
+class KnownTool:
+    """The tool `known_rollouts`: those of a version (None: there is none). It decides nothing, so its identity is always one."""
+
+    version: Version | None
+
+    def identity(self, models: Mapping[str, FolderPath]) -> str:
+        return ""
+
+    def open(self, models: Mapping[str, FolderPath]) -> "Known":
+        return Known(self.version.table("rollouts").stored if self.version else ())
+
+
+class Known:
+    """The rollouts in some files of a store. Only the files that hold a problem are read for it, and verified."""
+
+    def __init__(self, files: Sequence[StoredFile]) -> None:
+        self._files = files
+        self._places: dict[str, set[int]] = {}
+        for place, file in enumerate(files):
+            try:
+                problems = pl.read_parquet(file.path, columns=["problem_id"])["problem_id"].unique()
+            except (pl.exceptions.PolarsError, OSError):
+                file.content()  # tells what is wrong with it
+                raise
+            for problem in problems:
+                self._places.setdefault(problem, set()).add(place)
+
+    def of(self, problem_ids: Sequence[str]) -> pl.DataFrame:
+        """See `KnownRollouts.of`. InputError: a file was altered."""
+        table = TABLES["rollouts"]
+        places = sorted({place for problem in problem_ids for place in self._places.get(problem, ())})
+        frames = [decode(table, self._files[place].content(), where=str(self._files[place].path)) for place in places]
+        rows = pl.concat(frames) if frames else table.empty()
+        return rows.filter(pl.col("problem_id").is_in(list(problem_ids)))
 
 
 @dataclass(frozen=True)
@@ -134,6 +184,12 @@ class _Work:
     failed: list[tuple[str, str, str | None]] = field(default_factory=list)
     prefixes: dict[str, _Prefix] = field(default_factory=dict)
     shown: int = 0
+    known: dict[Key, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if (remembered := self.context.tools.get("known_rollouts")) is not None:
+            rows = remembered.of(list(dict.fromkeys(source.problem_id for source in self.sources)))
+            self.known = {(row["prefix_key"], row["rollout_index"]): row for row in rows.iter_rows(named=True)}
 
     @property
     def generator(self) -> Generator:
@@ -144,22 +200,39 @@ class _Work:
         return max(1, self._prefix(ask).limit) if isinstance(self.config.labels.budget, TokenBudget) else 1
 
     def draw(self, asks: Sequence[Ask], tick: Tick) -> tuple[dict[Key, Result], int]:
-        """Draw and grade; the outcomes, and how much of the budget they took."""
+        """Draw what is not known, and grade; the outcomes, and how much of the budget they took."""
         places = [(ask, index) for ask in asks for index in ask.indices]
-        requests = [self._request(ask, index) for ask, index in places]
-        results = self._completions(requests, tick)
-        done = [(*place, result) for place, result in zip(places, results, strict=True) if isinstance(result, Completion)]
-        grades = grade([(self._whole(ask, result), self._gold(ask)) for ask, _, result in done], self.context.tools["grader"])
-        told: dict[Key, Result] = {(ask.prefix, index): None for ask, index in places}
-        for (ask, index, result), verdict in zip(done, grades, strict=True):
-            self.rows.append(self._row(ask, index, result, verdict))
-            told[ask.prefix, index] = self.rows[-1]["correct"]
-        for (ask, index), result in zip(places, results, strict=True):
+        texts: dict[Key, str] = {}  # whole solutions, to be graded
+        rows: dict[Key, dict[str, Any]] = {}
+        for ask, index in places:
+            if (row := self._recalled(ask, index)) is not None:
+                source, key = self.sources[ask.path], (ask.prefix, index)
+                rows[key], texts[key] = row, source.text[: source.stops[ask.step]] + row["text"]
+        missing = [(ask, index) for ask, index in places if (ask.prefix, index) not in rows]
+        results = self._completions([self._request(ask, index) for ask, index in missing], tick)
+        for (ask, index), result in zip(missing, results, strict=True):
             if isinstance(result, Failure):
                 self.failed.append((f"{ask.prefix}/{index}", result.reason, result.detail or None))
+                continue
+            key = (ask.prefix, index)
+            rows[key], texts[key] = self._row(ask, index, result), self._whole(ask, result)
+        told: dict[Key, Result] = {(ask.prefix, index): None for ask, index in places}
+        golds = {ask.prefix: self._gold(ask) for ask in asks}
+        grades = grade([(text, golds[key[0]]) for key, text in texts.items()], self.context.tools["grader"])
+        for key, verdict in zip(texts, grades, strict=True):
+            self.rows.append(rows[key] | verdict)
+            told[key] = self.rows[-1]["correct"]
         if isinstance(self.config.labels.budget, TokenBudget):
-            return told, sum(result.tokens or 0 for _, _, result in done)
+            return told, sum(row["tokens"] or 0 for row in rows.values())
         return told, len(places)
+
+    def _recalled(self, ask: Ask, index: int) -> dict[str, Any] | None:
+        """The row of before, where the same sampler went on from the same ids of the same solution with the same seed."""
+        row = self.known.get((ask.prefix, index))
+        if row is None:
+            return None
+        same = self._came_of(ask, index)
+        return row if all(row[name] == value for name, value in same.items()) else None
 
     def _completions(self, requests: Sequence[Request], tick: Tick) -> list[Completion | Failure]:
         """A prefix that leaves no token to sample is complete as it is: cut, as the solution was."""
@@ -193,21 +266,26 @@ class _Work:
     def _whole(self, ask: Ask, completion: Completion) -> str:
         return self.sources[ask.path].text[: self._prefix(ask).held] + completion.text
 
-    def _row(self, ask: Ask, index: int, completion: Completion, verdict: Mapping[str, Any]) -> dict[str, Any]:
+    def _came_of(self, ask: Ask, index: int) -> dict[str, Any]:
+        """What decides a rollout."""
         source, prefix, config = self.sources[ask.path], self._prefix(ask), self.config
         return {
-            "prefix_key": ask.prefix,
-            "rollout_index": index,
             "problem_id": source.problem_id,
             "solution_id": source.solution_id,
             "step_index": ask.step,
             "seed": rollout_seed(source.problem_id, ask.prefix, index, config.labels.seed),
-            "text": self._whole(ask, completion)[source.stops[ask.step] :],
-            "finish_reason": completion.finish_reason,
             "prefix_tokens": len(prefix.ids) if prefix.ids else None,
-            "tokens": completion.tokens,
             "sampler": sampler_identity(self.generator, config.temperature, config.top_p, config.max_tokens, self.template.stop),
-            **verdict,
+        }
+
+    def _row(self, ask: Ask, index: int, completion: Completion) -> dict[str, Any]:
+        return {
+            "prefix_key": ask.prefix,
+            "rollout_index": index,
+            **self._came_of(ask, index),
+            "text": self._whole(ask, completion)[self.sources[ask.path].stops[ask.step] :],
+            "finish_reason": completion.finish_reason,
+            "tokens": completion.tokens,
         }
 
 

@@ -6,7 +6,7 @@
 
 Plain data, as `fs-data stats --json` prints them; a figure that the data do not define is None. Rewards are counted in a cube of
 label × position × hundredth of reward, one pass over the steps, so quantiles of rewards are exact to 0.01. Where a version has
-several scorers or labellers, the one with most rows is taken, and named.
+several scorers or labellers, the one with most rows, or most labels, is taken, and named.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +18,7 @@ import polars as pl
 
 from fullstep_data.query import connect
 from fullstep_data.store import Version
+from fullstep_data.store.label_health import MAIN_LABELLER
 
 MEMORY = "600 MB"
 """What DuckDB may take for figures and reports before it goes on on disk; the whole process then stays below 1 GB."""
@@ -79,17 +80,29 @@ SELECT count(*) AS pairs, count(DISTINCT pairs.problem_id) AS problems, avg(marg
 FROM pairs JOIN sizes c ON c.solution_id = chosen_id JOIN sizes r ON r.solution_id = rejected_id
 """
 
+# How often two labellers have the same first wrong step; decided: solutions where both say which it is, or that there is none.
+LABELLERS = """
+SELECT labeller, other, count(*) AS solutions, count(agree) AS decided, count(*) FILTER (keep) AS kept,
+       avg(agree::INT) AS agreement
+FROM label_consensus GROUP BY ALL ORDER BY ALL
+"""
+
+SCORER = "SELECT scorer FROM step_scores GROUP BY scorer ORDER BY count(*) DESC, scorer LIMIT 1"
+
 Ask = Callable[..., pl.DataFrame]
 
 
 def stats(version: Version) -> dict[str, Any]:
-    """All figures: tables, rejects, rewards, calibration, scores, pairs, diversity, tokens. InputError: a part is missing."""
+    """All figures: tables, rejects, rewards, calibration, labellers, scores, pairs, diversity, tokens.
+
+    InputError: a part is missing.
+    """
     with connect(version, memory=MEMORY) as connection:
 
         def ask(question: str, params: Any = None) -> pl.DataFrame:
             return connection.sql(question, params=params).pl()
 
-        scorer, labeller = _most(ask, "step_scores", "scorer"), _most(ask, "step_labels", "labeller")
+        scorer, labeller = _one(ask(SCORER)), _one(ask(MAIN_LABELLER))
         parameters = {"positions": POSITIONS, "levels": LEVELS, "scorer": scorer, "labeller": labeller}
         cube = ask(CUBE, parameters)
         return {
@@ -100,6 +113,7 @@ def stats(version: Version) -> dict[str, Any]:
             "labeller": labeller,
             "rewards": rewards(cube),
             "calibration": calibration(cube),
+            "labellers": ask(LABELLERS).to_dicts(),
             "scores": _scores(connection, ask, scorer),
             "pairs": _pairs(ask),
             "diversity": ask(DIVERSITY).row(0, named=True),
@@ -217,12 +231,6 @@ def _of_samples(found: dict[str, Any]) -> Iterator[Warned]:
         yield Warned("scores against labels", share, f"in {share:.0%} of the pairs the chosen solution does not score higher")
 
 
-def _most(ask: Ask, table: str, column: str) -> str | None:
-    """The value of a column that has most rows."""
-    found = ask(f"SELECT {column} FROM {table} GROUP BY {column} ORDER BY count(*) DESC, {column} LIMIT 1")
-    return found.item() if found.height else None
-
-
 def _summary(rows: pl.DataFrame) -> dict[str, Any]:
     """Steps, mean and quantiles of the rewards in some cells of the cube."""
     levels = rows.group_by("level").agg(pl.col("steps").sum()).sort("level")
@@ -296,7 +304,7 @@ def _tokens(ask: Ask) -> list[dict[str, Any]]:
         FROM solutions GROUP BY correct HAVING count(tokens) > 0 ORDER BY correct""").to_dicts()
 
 
-def _one(frame: pl.DataFrame) -> float | None:
+def _one(frame: pl.DataFrame) -> Any:
     return frame.item() if frame.height else None
 
 

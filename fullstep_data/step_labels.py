@@ -9,7 +9,7 @@ reason. Soft values need all N rollouts of a step (policy full); a policy that s
 
 import polars as pl
 
-from fullstep_data.config import MonteCarloLabels, RolloutsConfig
+from fullstep_data.config import MonteCarloLabels, RolloutsConfig, labeller_of
 from fullstep_data.probing import UNDRAWN, Label, Prober, Result
 from fullstep_data.rollouts import plan_of, solution_paths
 from fullstep_data.stage import Context, Outcome, rejects
@@ -46,7 +46,7 @@ def monte_carlo_labels(steps: pl.DataFrame, solutions: pl.DataFrame, rollouts: p
         drawn.setdefault(prefix, {})[index] = correct
     ids, paths = solution_paths(steps, solutions)
     prober = Prober(paths, plan_of(config), drawn)
-    name = labeller(config.labels)
+    name = labeller_of(config.labels)
     source = "binary-search" if config.labels.policy == "binary-search" else "monte-carlo"
     rows = [
         {
@@ -65,12 +65,6 @@ def monte_carlo_labels(steps: pl.DataFrame, solutions: pl.DataFrame, rollouts: p
         for index, label in enumerate(prober.labels(number))
     ]
     return Outcome(TABLES["step_labels"].frame(rows))
-
-
-def labeller(labels: MonteCarloLabels) -> str:
-    """Column `labeller`: how the labels were made. The sampler stands with the rollouts."""
-    words = ["monte-carlo", f"n={labels.n}", labels.policy, *(["pooled"] if labels.pooled else [])]
-    return " ".join(words)
 
 
 def _reason(label: Label, config: MonteCarloLabels) -> str | None:

@@ -1,6 +1,6 @@
 """step_scores: the reward of each step, by a process-reward model that is handed in as a StepScorer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -16,12 +16,27 @@ NO_TEXT = "no text"
 
 def step_scores(solutions: pl.DataFrame, steps: pl.DataFrame, context: Context) -> Outcome:
     """One reward per step. A solution that the scorer cannot take (too long for it, say) is rejected with all its steps."""
+    return _scored(solutions, steps, {}, context)
+
+
+def public_step_scores(solutions: pl.DataFrame, steps: pl.DataFrame, problems: pl.DataFrame, context: Context) -> Outcome:
+    """`step_scores` by a PRM that is asked about the question and the steps, whatever the prompt was."""
+    return _scored(solutions, steps, dict(problems.select("problem_id", "question").iter_rows()), context)
+
+
+def _scored(solutions: pl.DataFrame, steps: pl.DataFrame, questions: Mapping[str, str], context: Context) -> Outcome:
     scorer = context.tools["scorer"]
     stops = dict(steps.sort("step_index").group_by("solution_id", maintain_order=True).agg("stop").iter_rows())
     groups = _groups(solutions.filter(pl.col("solution_id").is_in(list(stops))))
     requests = [
         [
-            ScoreRequest(row["prompt"], row["text"], tuple(stops[row["solution_id"]]), row["finish_reason"] != "length")
+            ScoreRequest(
+                row["prompt"],
+                row["text"],
+                tuple(stops[row["solution_id"]]),
+                row["finish_reason"] != "length",
+                questions.get(row["problem_id"], ""),
+            )
             for row in group
         ]
         for group in groups

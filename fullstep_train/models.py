@@ -110,6 +110,12 @@ def load_causal(model: Path | str, dtype: torch.dtype, quantise: bool = False) -
         return AutoModelForCausalLM.from_pretrained(model, dtype=dtype, **more).eval()
 
 
+def load_config(model: Path | str) -> Any:
+    """The model's config, without its weights."""
+    with quiet(), _readable(model, "config"):
+        return AutoConfig.from_pretrained(model)
+
+
 def load_token_classifier(model: Path | str, dtype: torch.dtype, quantise: bool = False, **settings: Any) -> Any:
     """The model as a *ForTokenClassification, where `load_causal` would have it; `settings` go into its config.
 

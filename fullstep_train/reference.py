@@ -8,7 +8,7 @@ They are made once and kept as a table, so that a later run (other weights, beta
 `known` has for the same tokens under the same reference is taken as it is. Nothing random happens here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from fullstep_train.forward import Runs, answer_logprobs, no_dropout, probe
 from fullstep_train.groups import Group, Solution, reject_rows
 from fullstep_train.preferences import Preferences, SolutionPairs
 from fullstep_train.progress import Tick, no_tick
+from fullstep_train.tokens import Tokenised
 from schemas import TABLES, InputError
 
 TABLE = TABLES["reference_logprobs"]
@@ -53,15 +54,34 @@ def longest_of(model: Any, config: PolicyTraining) -> int:
     return min(config.max_length, models.context_length(model.config) or config.max_length)
 
 
+Compute = Callable[[Sequence[Tokenised]], Sequence[Sequence[float]]]
+"""Log-probs of the solution tokens [T] of each text."""
+
+
 @dataclass(frozen=True)
-class Reference:
-    """A loaded reference model. identity: column `reference`."""
+class Model:
+    """The reference model in this process, as a `Compute`."""
 
     model: Any
-    tokenizer: Any
     runs: Runs
+
+    def __call__(self, solutions: Sequence[Tokenised]) -> list[list[float]]:
+        training = self.model.training
+        self.model.eval()
+        with torch.no_grad():
+            logps = self.runs.logprobs(self.model, solutions)
+        self.model.train(training)
+        return [logp.float().cpu().tolist() for logp in logps]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference model. identity: column `reference`, the same whatever computes. longest: prompt + solution in tokens."""
+
+    tokenizer: Any
     identity: str
     longest: int
+    compute: Compute
 
     def logprobs(
         self, preferences: Preferences, known: pl.DataFrame | None = None, tick: Tick = no_tick
@@ -94,19 +114,22 @@ class Reference:
     def _computed(self, solutions: Sequence[Solution]) -> dict[str, list[float]]:
         if not solutions:
             return {}
-        training = self.model.training
-        self.model.eval()
-        with torch.no_grad():
-            logps = self.runs.logprobs(self.model, [solution.tokens for solution in solutions])
-        self.model.train(training)
-        return {one.token_hash: logp.float().cpu().tolist() for one, logp in zip(solutions, logps, strict=True)}
+        logps = self.compute([solution.tokens for solution in solutions])
+        return {one.token_hash: list(logp) for one, logp in zip(solutions, logps, strict=True)}
 
 
-def load_reference(base: str, config: PolicyTraining) -> Reference:
-    """The reference of a policy that is trained from `base` by `config`. InputError: no such model, an unusable tokenizer."""
-    tokenizer = models.load_tokenizer(models.resolve(base))
+def load_reference(base: str, config: PolicyTraining, compute: Compute | None = None) -> Reference:
+    """The reference of a policy that is trained from `base` by `config`. InputError: no such model, an unusable tokenizer.
+
+    compute: an engine that has the model loaded; None: it is loaded here.
+    """
+    place = models.resolve(base)
+    tokenizer = models.load_tokenizer(place)
+    if compute is not None:
+        longest = min(config.max_length, models.context_length(models.load_config(place)) or config.max_length)
+        return Reference(tokenizer, reference_identity(base, config), longest, compute)
     model, runs = load_causal(base, config)
-    return Reference(model, tokenizer, runs, reference_identity(base, config), longest_of(model, config))
+    return Reference(tokenizer, reference_identity(base, config), longest_of(model, config), Model(model, runs))
 
 
 def usable(table: pl.DataFrame, groups: Sequence[Group], identity: str) -> dict[str, Tensor]:

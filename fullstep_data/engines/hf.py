@@ -10,8 +10,10 @@ begin with are run once, equal prompts are run once, and a batch shrinks when ha
 Axes of tensors: B rows of a batch, U distinct prompts of it, T tokens, V vocabulary.
 """
 
+import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
@@ -28,7 +30,7 @@ from transformers.generation.stopping_criteria import StoppingCriteria, Stopping
 from fullstep_data.config import HFEngine
 from fullstep_data.engines.continuation import cut
 from fullstep_data.engines.model_files import ModelPlace, find_model, model_identity
-from fullstep_data.engines.protocol import Completion, Failure, FinishReason, Request
+from fullstep_data.engines.protocol import Completion, Failure, FinishReason, NextTokens, Request
 from fullstep_data.engines.tokenizer import ModelTokenizer, end_ids, quiet
 from fullstep_data.prompts import Chat
 from fullstep_data.stage import Tick, no_tick
@@ -36,6 +38,7 @@ from schemas import InputError
 
 # No token is shorter than a byte of text, so this many tokens more than a stop string has bytes hold it whole, wherever it began.
 _SPARE_TOKENS = 8
+_NO_PROBABILITIES = Failure("model gave no probabilities", "logits were not finite")
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,36 @@ class HFGenerator:
                 done += sum(row.limit for row in batch)
         return [row if isinstance(row, Failure) else self._result(row) for row in rows]
 
+    def next_tokens(self, prompts: Sequence[str], top: int, tick: Tick = no_tick) -> list[NextTokens | Failure]:
+        """The `top` most probable next tokens of each prompt (see `Judge.next_tokens`); tick counts prompts."""
+        found: dict[int, NextTokens | Failure] = {}
+        with quiet():
+            rows = [self._row(Request(prompt, 0, 1)) for prompt in prompts]
+            found.update((place, row) for place, row in enumerate(rows) if isinstance(row, Failure))
+            waiting = [(place, row) for place, row in enumerate(rows) if isinstance(row, _Row)]
+            waiting.sort(key=lambda one: len(one[1].prompt_ids))
+            for first in range(0, len(waiting), self._batch_size):
+                batch = waiting[first : first + self._batch_size]
+                with _enough_memory(len(batch)), torch.inference_mode():
+                    told = self._next([row for _, row in batch], top)
+                found.update(zip((place for place, _ in batch), told, strict=True))
+                tick(len(found), len(prompts))
+        return [found[place] for place in range(len(prompts))]
+
+    def _next(self, rows: list["_Row"], top: int) -> list[NextTokens | Failure]:
+        ids, mask, cache = self._read_prompts(rows)
+        places = (mask.cumsum(-1) - 1).clamp(min=0)  # [B, T]
+        read = slice(None) if cache is None else slice(-1, None)
+        made = self._model(ids[:, read], attention_mask=mask, position_ids=places[:, read], past_key_values=cache)
+        logprobs, tokens = made.logits[:, -1].float().log_softmax(-1).sort(descending=True, stable=True)  # [B, V] each
+        told: list[NextTokens | Failure] = []
+        for row, found in zip(logprobs[:, :top].tolist(), tokens[:, :top].tolist(), strict=True):
+            if any(map(math.isnan, row)):
+                told.append(_NO_PROBABILITIES)
+            else:
+                told.append(tuple((self._tokenizer.decode([token]), number) for token, number in zip(found, row, strict=True)))
+        return told
+
     def _row(self, request: Request) -> "_Row | Failure":
         prompt_ids = [*self._tokenizer.encode(request.prompt), *request.prefix]
         if not prompt_ids:
@@ -107,15 +140,8 @@ class HFGenerator:
 
     def _run(self, rows: list["_Row"], report: Callable[[int], None]) -> None:
         """Samples until every row has ended; writes the outcome into the rows."""
-        try:
-            with torch.inference_mode():
-                self._sample(rows, report)
-        except torch.OutOfMemoryError as error:
-            raise InputError(
-                "the GPU's memory does not hold a batch",
-                count=len(rows),
-                next_step="lower engine.batch_size in the recipe",
-            ) from error
+        with _enough_memory(len(rows)), torch.inference_mode():
+            self._sample(rows, report)
 
     def _sample(self, rows: list["_Row"], report: Callable[[int], None]) -> None:
         ids, mask, cache = self._read_prompts(rows)
@@ -178,7 +204,7 @@ class HFGenerator:
 
     def _result(self, row: "_Row") -> Completion | Failure:
         if row.broken:
-            return Failure("model gave no probabilities", "logits were not finite")
+            return _NO_PROBABILITIES
         assert row.reason is not None
         prompt_tokens = len(row.prompt_ids) - len(row.request.prefix)
         return self._tokenizer.completion(row.request, row.tokens, row.reason, prompt_tokens)
@@ -291,6 +317,17 @@ class _Ends(StoppingCriteria):
                 return
         if len(row.tokens) >= row.limit:
             row.reason = "length"
+
+
+@contextmanager
+def _enough_memory(rows: int) -> Iterator[None]:
+    """InputError where the GPU cannot hold a batch of so many rows."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            "the GPU's memory does not hold a batch", count=rows, next_step="lower engine.batch_size in the recipe"
+        ) from error
 
 
 def _identity(model: str | Path, batch_size: int, dtype: str) -> str:

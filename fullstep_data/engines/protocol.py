@@ -1,4 +1,5 @@
-"""What a stage may ask of an engine: `Generator` writes text, `StepScorer` rewards steps. Lists in, lists out, order kept.
+"""What a stage may ask of an engine: `Generator` writes text, `Judge` says what it would write next, `StepScorer` rewards steps.
+Lists in, lists out, order kept.
 
 Every engine passes `tests/fullstep_data/engines/test_conformance.py`. An engine is an argument of a stage, chosen by `cli`.
 """
@@ -37,13 +38,15 @@ class Request:
 class Completion:
     """What came of a request. token_ids: sampled ids whose decoding is `text` (or begins with it: a stop string was cut).
 
-    token_ids, prompt_tokens: None where a server does not tell.
+    token_ids, prompt_tokens: None where a server does not tell. beyond: the ids sampled after these, up to the end of the stop
+    string: who goes on behind it has them in the prefix too.
     """
 
     text: str
     token_ids: tuple[int, ...] | None
     finish_reason: FinishReason
     prompt_tokens: int | None
+    beyond: tuple[int, ...] = ()
 
     @property
     def tokens(self) -> int | None:
@@ -130,14 +133,46 @@ class Generator(Protocol):
         ...
 
 
+NextTokens = tuple[tuple[str, float], ...]
+"""The most probable next tokens of a prompt, the most probable first: text and log-probability (of the plain distribution:
+temperature 1, all of the vocabulary).
+"""
+
+
+class Judge(Protocol):
+    """A Generator that tells its log-probs. All engines that run a model do; so does `scripted`."""
+
+    @property
+    def identity(self) -> str:
+        """As of a Generator."""
+        ...
+
+    def render(self, system: str, user: str, chat: Literal["auto", "always", "never"]) -> str:
+        """As of a Generator."""
+        ...
+
+    def next_tokens(self, prompts: Sequence[str], top: int, tick: Tick = no_tick) -> list[NextTokens | Failure]:
+        """For each rendered prompt, in order, its `top` most probable next tokens (fewer where there are no more)."""
+        ...
+
+
 @dataclass(frozen=True)
 class ScoreRequest:
-    """A solution whose steps are to be rewarded. stops: one past the last character of each step, ascending."""
+    """A solution whose steps are to be rewarded. stops: one past the last character of each step, ascending.
+
+    question: of the problem, for PRMs that want it without the prompt around it; empty where it is not known.
+    """
 
     prompt: str
     text: str
     stops: tuple[int, ...]
     finished: bool
+    question: str = ""
+
+    @property
+    def steps(self) -> list[str]:
+        """The steps as texts, without the blanks around them."""
+        return [self.text[start:stop].strip() for start, stop in zip((0, *self.stops), self.stops, strict=False)]
 
 
 class StepScorer(Protocol):

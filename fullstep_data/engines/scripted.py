@@ -12,6 +12,7 @@ bytes of the text in UTF-8.
 """
 
 import ast
+import math
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from fullstep_data.config import ScriptedEngine
 from fullstep_data.engines.continuation import cut, decoded
-from fullstep_data.engines.protocol import Completion, Failure, Request
+from fullstep_data.engines.protocol import Completion, Failure, NextTokens, Request
 from fullstep_data.prompts import Chat, plain_prompt
 from fullstep_data.stage import Tick, no_tick
 from schemas.ids import sample_seed
@@ -36,7 +37,17 @@ _TRIES = 100
 _RESULT = re.compile(r"^Step \d+: .+ = (-?\d+(?:/\d+)?)\n", re.MULTILINE)
 _RUN = re.compile(r"[0-9 ()+*/-]+")
 _BEGUN = re.compile(r"^(?:Step \d+: .* = -?\d+(?:/\d+)?\n)+\Z", re.MULTILINE)
+_NUMBER = r"-?\d+(?:/\d+)?"
+_STEP = re.compile(r"^Step \d+: (.*)$", re.MULTILINE)
+_SUM = re.compile(rf"(?P<first>{_NUMBER}) (?P<sign>[-+*/]) (?P<second>{_NUMBER}) = (?P<result>{_NUMBER})")
+_BOXED = re.compile(rf"\\boxed\{{({_NUMBER})\}}")
+# What a judge's question ends with, within so many characters.
+_ASKED = re.compile(r"\byes\b.*\bno\b", re.IGNORECASE | re.DOTALL)
+_QUESTION = 200
+SURE = 0.9
+"""Probability of a judge's verdict."""
 _OPERATIONS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
+_SIGNS = {sign: operation for operation, sign in _OPERATIONS.items()}
 
 
 @dataclass(frozen=True)
@@ -74,20 +85,42 @@ class ScriptedGenerator:
             tick(len(results), len(requests))
         return results
 
+    def next_tokens(self, prompts: Sequence[str], top: int, tick: Tick = no_tick) -> list[NextTokens | Failure]:
+        """See `Judge.next_tokens`. Where a prompt asks for yes or no at its end: is the last step that it shows worked out right?
+
+        Such a verdict errs as a step does. Any other prompt goes on with the first letter of its greedy completion for certain.
+        """
+        told: list[NextTokens | Failure] = []
+        for prompt in prompts:
+            made = self._complete(Request(prompt, 0, 1, temperature=0.0))
+            if isinstance(made, Failure):
+                told.append(made)
+            elif _ASKED.search(prompt[-_QUESTION:]):
+                right = _last_step_right(prompt) != (random.Random(sample_seed(prompt, 1, 0)).random() < self._error_rate)
+                words = (" Yes", " No") if right else (" No", " Yes")
+                told.append(((words[0], math.log(SURE)), (words[1], math.log(1 - SURE)))[:top])
+            else:
+                told.append(((made.text, 0.0),))
+            tick(len(told), len(prompts))
+        return told
+
     def _complete(self, request: Request) -> Completion | Failure:
         prompt_tokens = len(request.prompt.encode())
         read = prompt_tokens + len(request.prefix)
         if read >= CONTEXT:
             return Failure("prompt longer than the context", f"{read} bytes; the engine reads {CONTEXT}")
         seed = request.seed if request.temperature > 0 else sample_seed(request.prompt, 0, 0)
-        text, end = decoded(_text, request, self._continued(request, random.Random(seed)))
+        whole = self._continued(request, random.Random(seed))
+        text, end = decoded(_text, request, whole)
         kept = text[:end].encode()
         limit = min(request.max_tokens, CONTEXT - read)
         if len(kept) > limit or (end is None and len(kept) == limit):
             # Bytes that make half a character are cut with it.
             text = kept[:limit].decode(errors="ignore")
             return Completion(text, tuple(text.encode()), "length", prompt_tokens)
-        return Completion(kept.decode(), tuple(kept), "eos" if end is None else "stop", prompt_tokens)
+        if end is None:
+            return Completion(kept.decode(), tuple(kept), "eos", prompt_tokens)
+        return Completion(kept.decode(), tuple(kept), "stop", prompt_tokens, tuple(whole[len(kept) : _stop_end(request, whole)]))
 
     def cut(self, text: str, token_ids: Sequence[int], stops: Sequence[int]) -> list[tuple[int, int]]:
         """The fewest bytes that hold `text` up to each stop (see `Generator.cut`)."""
@@ -118,6 +151,31 @@ class ScriptedGenerator:
         if ending < ENDLESS + NO_BOX:
             steps = steps[:-1]
         return "\n".join(steps)
+
+
+def _stop_end(request: Request, sampled: bytes) -> int:
+    """How many of the sampled bytes there are up to the end of the stop string that ends first."""
+    begun, ends = bytes(request.prefix), list[int]()
+    for stop in (one.encode() for one in request.stop):
+        place = (begun + sampled).find(stop, max(0, len(begun) - len(stop) + 1))
+        if place >= 0:
+            ends.append(place + len(stop) - len(begun))
+    return min(ends)
+
+
+def _last_step_right(prompt: str) -> bool:
+    """Of the last line "Step k: a + b = c": is c the sum? Of "Step k: … \\boxed{c}": is c the result of the step before?"""
+    lines = _STEP.findall(prompt)
+    worked = _SUM.fullmatch(lines[-1]) if lines else None
+    if worked:
+        try:
+            first, second, result = (Fraction(worked[name]) for name in ("first", "second", "result"))
+            return _apply(_SIGNS[worked["sign"]](), first, second) == result
+        except ZeroDivisionError:
+            return False
+    boxed = _BOXED.search(lines[-1]) if lines else None
+    before = _SUM.fullmatch(lines[-2]) if len(lines) > 1 else None
+    return bool(boxed and before and boxed[1] == before["result"])
 
 
 def _text(data: Sequence[int]) -> str:

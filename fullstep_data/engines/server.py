@@ -10,12 +10,13 @@ mistaken for samples that cannot be drawn.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 from anyio import create_task_group
 from anyio.from_thread import start_blocking_portal
@@ -23,7 +24,7 @@ from anyio.from_thread import start_blocking_portal
 from fullstep_data.config import ServerEngine
 from fullstep_data.engines.continuation import cut
 from fullstep_data.engines.model_files import model_identity
-from fullstep_data.engines.protocol import Completion, Failure, FinishReason, Request, Usage, small_seed
+from fullstep_data.engines.protocol import Completion, Failure, FinishReason, NextTokens, Request, Usage, small_seed
 from fullstep_data.engines.server_calls import Caller, Refusal
 from fullstep_data.engines.tokenizer import ModelTokenizer, load_tokenizer
 from fullstep_data.prompts import Chat, plain_prompt
@@ -32,6 +33,8 @@ from schemas import InputError
 
 # What a model's own generation config recommends must not bend the distribution that was asked for: 0, 1 and -1 switch it off.
 _PLAIN_SAMPLING = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "repeat_penalty": 1.0}
+Prompt = list[int] | str
+Answer = TypeVar("Answer")
 _TOO_LONG = ("context length", "context size", "context window", "maximum model length", "max_model_len", "too long")
 
 
@@ -85,7 +88,17 @@ class ServerGenerator:
 
     def generate(self, requests: Sequence[Request], tick: Tick = no_tick) -> list[Completion | Failure]:
         """One result per request, in order; tick counts requests. An interrupt drops what is in flight."""
-        results: list[Completion | Failure | None] = [None] * len(requests)
+        return self._answers(requests, self._complete, tick)
+
+    def next_tokens(self, prompts: Sequence[str], top: int, tick: Tick = no_tick) -> list[NextTokens | Failure]:
+        """The `top` most probable next tokens of each prompt (see `Judge.next_tokens`). InputError: it tells no log-probs."""
+        requests = [Request(prompt, 0, 1, temperature=0.0) for prompt in prompts]
+        return self._answers(requests, partial(self._peek, top), tick)
+
+    def _answers(
+        self, requests: Sequence[Request], ask: Callable[[Request], Awaitable[Answer | Failure]], tick: Tick
+    ) -> list[Answer | Failure]:
+        results: list[Answer | Failure | None] = [None] * len(requests)
         faults: list[InputError] = []
         waiting = iter(enumerate(requests))
         news: SimpleQueue[bool] = SimpleQueue()  # True: one more is done; False: the end
@@ -93,7 +106,7 @@ class ServerGenerator:
         async def worker(stop: Any) -> None:
             for index, request in waiting:
                 try:
-                    results[index] = result = await self._complete(request)
+                    results[index] = result = await ask(request)
                 except InputError as fault:
                     faults.append(fault)
                     stop()
@@ -132,7 +145,28 @@ class ServerGenerator:
         return cut(self._tokenizer.decode, text, token_ids, stops)
 
     async def _complete(self, request: Request) -> Completion | Failure:
-        prompt: list[int] | str = request.prompt
+        got = await self._asked(request)
+        return got if isinstance(got, Failure) else self._read(request, *got)
+
+    async def _peek(self, top: int, request: Request) -> NextTokens | Failure:
+        got = await self._asked(request, {"logprobs": top})
+        if isinstance(got, Failure):
+            return got
+        choice = got[1]["choices"][0]
+        try:
+            told = {str(token): float(logprob) for token, logprob in choice["logprobs"]["top_logprobs"][0].items()}
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise InputError(
+                "the server tells no log-probs, which a judge is asked for",
+                where=f"{self._caller.url}/completions, model {self._model}",
+                examples=[f"logprobs: {choice.get('logprobs')!r}"[:200]],
+                next_step="take a server that does (vLLM, SGLang, llama.cpp), or the engine hf for the judge",
+            ) from error
+        return tuple(sorted(told.items(), key=lambda item: -item[1])[:top])
+
+    async def _asked(self, request: Request, more: Mapping[str, Any] | None = None) -> tuple[Prompt, dict[str, Any]] | Failure:
+        """What was sent as the prompt, and the server's answer. more: fields of the body besides the usual ones."""
+        prompt: Prompt = request.prompt
         if self._tokenizer is not None:
             prompt = [*self._tokenizer.encode(request.prompt), *request.prefix]
         elif request.prefix:
@@ -144,12 +178,12 @@ class ServerGenerator:
             limit = min(limit, self._context - len(prompt))
             if limit < 1:
                 return Failure("prompt longer than the context", f"{len(prompt)} tokens; the server reads {self._context}")
-        answer = await self._caller.post("completions", self._body(request, prompt, limit))
+        answer = await self._caller.post("completions", self._body(request, prompt, limit) | dict(more or {}))
         if isinstance(answer, Refusal):
             return await self._judge(answer, request)
-        return self._read(request, prompt, answer)
+        return prompt, answer
 
-    def _body(self, request: Request, prompt: list[int] | str, limit: int) -> dict[str, Any]:
+    def _body(self, request: Request, prompt: Prompt, limit: int) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self._model,
             "prompt": prompt,
@@ -166,7 +200,7 @@ class ServerGenerator:
         ends = sorted(self._tokenizer.end_ids)
         return body | _PLAIN_SAMPLING | {"return_token_ids": True, "stop_token_ids": ends}
 
-    def _read(self, request: Request, prompt: list[int] | str, answer: dict[str, Any]) -> Completion:
+    def _read(self, request: Request, prompt: Prompt, answer: dict[str, Any]) -> Completion:
         """The one choice of an answer (`Caller.post` has seen that there is one)."""
         choice, used = answer["choices"][0], answer.get("usage") or {}
         cached = (used.get("prompt_tokens_details") or {}).get("cached_tokens")

@@ -67,11 +67,13 @@ class ModelTokenizer:
         if tokens and tokens[-1] in self.end_ids:
             tokens, reason = tokens[:-1], "eos"
         text, end = decoded(self.decode, request, tokens)
+        beyond: list[int] = []
         if end is not None:
             text, reason = text[:end], "stop"
             while tokens and decoded(self.decode, request, tokens[:-1])[0].startswith(text):
+                beyond.insert(0, tokens[-1])
                 tokens = tokens[:-1]
-        return Completion(text, tuple(tokens), reason, prompt_tokens)
+        return Completion(text, tuple(tokens), reason, prompt_tokens, tuple(beyond))
 
     def _text_start(self) -> str:
         """The token that this tokenizer puts before a plain text: prompts carry it as text, since engines add none."""

@@ -20,7 +20,7 @@ from typing import Any
 from fullstep_data.config import VLLMEngine, VLLMSettings
 from fullstep_data.engines.continuation import cut
 from fullstep_data.engines.model_files import ModelPlace, find_model, model_identity
-from fullstep_data.engines.protocol import Completion, Failure, Request, Usage, small_seed
+from fullstep_data.engines.protocol import Completion, Failure, NextTokens, Request, Usage, small_seed
 from fullstep_data.engines.tokenizer import load_tokenizer
 from fullstep_data.prompts import Chat
 from fullstep_data.stage import Tick, no_tick
@@ -95,6 +95,24 @@ class VLLMGenerator:
             tick(done, done, self.usage.told())
         return [result for result in results if result is not None]
 
+    def next_tokens(self, prompts: Sequence[str], top: int, tick: Tick = no_tick) -> list[NextTokens | Failure]:
+        """The `top` most probable next tokens of each prompt (see `Judge.next_tokens`); vLLM gives 20 unless set otherwise."""
+        from vllm import SamplingParams
+
+        read = [self._tokenizer.encode(prompt) for prompt in prompts]
+        told: list[NextTokens | Failure | None] = [self._unfit(ids) for ids in read]
+        places = [place for place, failure in enumerate(told) if failure is None]
+        params = SamplingParams(max_tokens=1, temperature=0.0, logprobs=top)
+        asked = [{"prompt_token_ids": read[place]} for place in places]
+        made = self._llm.generate(asked, params, use_tqdm=False) if asked else []
+        for place, output in zip(places, made, strict=True):
+            of_token = output.outputs[0].logprobs[0]
+            ranked = sorted(of_token.items(), key=lambda item: -item[1].logprob)[:top]
+            told[place] = tuple((self._tokenizer.decode([token]), float(one.logprob)) for token, one in ranked)
+            self.usage.add(len(read[place]), output.num_cached_tokens, None)
+        tick(len(prompts), len(prompts))
+        return [one for one in told if one is not None]
+
     @contextmanager
     def _dropped_in_the_end(self, names: Mapping[str, Any]) -> Iterator[None]:
         """Requests that are still named when the block ends, by an error or an interrupt, are taken from the engine."""
@@ -154,19 +172,25 @@ def whole_model(model: str) -> ModelPlace:
     return place
 
 
-def load_llm(model: str, config: VLLMSettings, **settings: Any) -> Any:
-    """vllm.LLM of a folder or Hub id; settings go to it as they are. Raises InputError where that cannot be had."""
+def load_llm(model: str, config: VLLMSettings, step_tag: int | None = None, **settings: Any) -> Any:
+    """vllm.LLM of a folder or Hub id; settings go to it as they are. Raises InputError where that cannot be had.
+
+    step_tag: of a pooling model, the id of the tokens at which alone its outputs are wanted.
+    """
     place = whole_model(model)
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # the terminal is cli.progress's
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # nothing is told to anyone unless asked for
     try:
         from vllm import LLM
+        from vllm.config import PoolerConfig
         from vllm.platforms import current_platform
     except ImportError as error:
         raise InputError(
             f"the engine vllm needs the package vllm: {error}",
             next_step='pip install "fullstep[vllm]" (a GPU; on a CPU see `make test-vllm`), or take the engine hf',
         ) from error
+    if step_tag is not None:
+        settings["pooler_config"] = PoolerConfig(tok_pooling_type="STEP", step_tag_id=step_tag)
     on_cpu = current_platform.is_cpu()
     if on_cpu:
         settings = {"block_size": _CPU_BLOCK, **settings}
@@ -190,6 +214,14 @@ def load_llm(model: str, config: VLLMSettings, **settings: Any) -> Any:
             next_step="see what vLLM says; the engine's max_model_len, gpu_memory_utilization and tensor_parallel decide the "
             "memory that it needs. Models that it does not know run in the engine hf",
         ) from error
+
+
+def read_prompts(llm: Any, prompts: Sequence[Sequence[int]]) -> list[Any]:
+    """vLLM's outputs for prompts of which only the log-probs of their own tokens are wanted (`prompt_logprobs`)."""
+    from vllm import SamplingParams
+
+    params = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0)
+    return llm.generate([{"prompt_token_ids": list(ids)} for ids in prompts], params, use_tqdm=False)
 
 
 def close_llm(llm: Any) -> None:

@@ -10,9 +10,16 @@ A template file has these keys; `{question}` in `user` is replaced, all other br
     system = "…"                           # may be empty
     user   = "… {question} …"
     stop   = ["…"]                         # strings that end a solution
+
+A judge's template asks about the last step of `{steps}` too, and names the words that answer it (`load_judge_template`):
+
+    user   = "… {question} … {steps} …"
+    yes    = ["yes"]                       # in any case, blanks around them left out
+    no     = ["no"]
 """
 
 import difflib
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +33,9 @@ from schemas.ids import content_id
 
 FOLDER = Path(__file__).parent
 QUESTION = "{question}"
+STEPS = "{steps}"
 Chat = Literal["auto", "always", "never"]
+Word = Annotated[str, StringConstraints(min_length=1)]
 
 
 class _TemplateFile(BaseModel):
@@ -38,38 +47,71 @@ class _TemplateFile(BaseModel):
     chat: Chat = "auto"
     system: str = ""
     user: str
-    stop: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = ()
+    stop: tuple[Word, ...] = ()
+    yes: tuple[Word, ...] = ()
+    no: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True)
 class Template:
-    """A prompt with a hole for the question. stop: strings that end a solution. chat: use the tokenizer's chat template?"""
+    """A prompt with a hole for the question. stop: strings that end a solution. chat: use the tokenizer's chat template?
+
+    yes, no: of a judge's template, the words that say that a step is right, or wrong.
+    """
 
     system: str
     user: str
     stop: tuple[str, ...]
     chat: Chat
     doc: str = ""
+    yes: tuple[str, ...] = ()
+    no: tuple[str, ...] = ()
 
-    def fill(self, question: str) -> str:
-        """The user's part with the question in it."""
-        return self.user.replace(QUESTION, question)
+    def fill(self, question: str, steps: str = "") -> str:
+        """The user's part with the question in it, and for a judge the steps."""
+        if not self.yes:
+            return self.user.replace(QUESTION, question)
+        holes = {QUESTION: question, STEPS: steps}
+        return re.sub(r"\{question\}|\{steps\}", lambda found: holes[found[0]], self.user)
 
     def key(self, chat: Chat | None = None) -> str:
         """Hash of everything that decides the prompt and where it stops; `chat` overrides the template's own choice."""
-        return content_id(self.system, self.user, self.stop, chat or self.chat)
+        words = (self.yes, self.no) if self.yes else ()
+        return content_id(self.system, self.user, self.stop, chat or self.chat, *words)
 
 
-def template_names() -> list[str]:
-    """The templates that come with fullstep."""
-    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+def template_names(judges: bool = False) -> list[str]:
+    """The templates that come with fullstep: those that ask for a solution, or those of judges."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml") if path.stem.startswith("judge-") == judges)
 
 
 def load_template(name_or_path: str) -> Template:
     """The template of that name, or the file at that path (a text that ends in .toml or has a slash is a path).
 
-    Raises InputError for an unknown name, a file that cannot be read, unknown keys, and a `user` without {question}.
+    Raises InputError for an unknown name, a file that cannot be read, unknown keys, a `user` without {question}, and the
+    template of a judge.
     """
+    template = _loaded(name_or_path)
+    if template.yes or template.no or STEPS in template.user:
+        raise InputError(
+            f"prompt template {name_or_path} is a judge's: it asks about steps, not for a solution",
+            next_step='take another, such as "steps-few-shot"; a judge\'s stands in the section of a judge',
+        )
+    return template
+
+
+def load_judge_template(name_or_path: str) -> Template:
+    """The template of a judge. Raises InputError as `load_template`; and for a `user` without {steps}, no words for yes or no."""
+    template = _loaded(name_or_path)
+    if STEPS not in template.user or not template.yes or not template.no:
+        raise InputError(
+            f"prompt template {name_or_path} is not a judge's: it wants {STEPS} in `user`, and the keys `yes` and `no`",
+            next_step=f"start from {FOLDER / 'judge-yes-no.toml'}",
+        )
+    return template
+
+
+def _loaded(name_or_path: str) -> Template:
     path = _find(name_or_path)
     try:
         read = _TemplateFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
@@ -91,7 +133,7 @@ def load_template(name_or_path: str) -> Template:
             where=str(path),
             next_step=f"write {QUESTION} where the question belongs",
         )
-    return Template(read.system, read.user, read.stop, read.chat, read.doc)
+    return Template(read.system, read.user, read.stop, read.chat, read.doc, read.yes, read.no)
 
 
 def render_prompt(template: Template, question: str, generator: Generator, chat: Chat | None = None) -> str:
@@ -110,12 +152,13 @@ def _find(name_or_path: str) -> Path:
         if not path.is_file():
             raise InputError("prompt template file does not exist", where=str(path), next_step=_known("give"))
         return path
-    if name_or_path not in template_names():
-        near = difflib.get_close_matches(name_or_path, template_names(), n=1)
+    known = [*template_names(), *template_names(judges=True)]
+    if name_or_path not in known:
+        near = difflib.get_close_matches(name_or_path, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise InputError(f"unknown prompt template {name_or_path!r}{hint}", next_step=_known("use"))
     return FOLDER / f"{name_or_path}.toml"
 
 
 def _known(verb: str) -> str:
-    return f"{verb} one of {', '.join(template_names())}, or a path to a TOML file"
+    return f"{verb} one of {', '.join([*template_names(), *template_names(judges=True)])}, or a path to a TOML file"

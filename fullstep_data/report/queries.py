@@ -4,7 +4,7 @@
         found = facts(connection, score_of(version))
     found["rewards"]          # low, high, series, count, share
 
-Where a table has several scorers or labellers, the one with the most rows is taken (`shown_scorer`, `shown_labeller`).
+Where a table has several scorers or labellers, the one with the most rows or labels is taken (`scorer_taken`, `labeller_taken`).
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ import polars as pl
 
 from fullstep_data.stats import AUC
 from fullstep_data.store import Version
+from fullstep_data.store.label_health import MAIN_LABELLER
 
 SCORES = {
     "mean": "avg(reward)",
@@ -135,7 +136,8 @@ def score_of(version: Version) -> str:
 def prepare(connection: duckdb.DuckDBPyConnection, score: str) -> None:
     """Make the views `shown_scores` and `shown_labels` (one scorer, one labeller) and the table `solution_scores`."""
     for view, table, column in (("shown_scores", "step_scores", "scorer"), ("shown_labels", "step_labels", "labeller")):
-        most = f"SELECT {column} FROM {table} GROUP BY {column} ORDER BY count(*) DESC, {column} LIMIT 1"
+        scorer = "SELECT scorer FROM step_scores GROUP BY scorer ORDER BY count(*) DESC, scorer LIMIT 1"
+        most = MAIN_LABELLER if column == "labeller" else scorer
         connection.execute(f"CREATE TEMP TABLE {column}_taken AS {most}")
         connection.execute(f"CREATE TEMP VIEW {view} AS FROM {table} WHERE {column} = (SELECT {column} FROM {column}_taken)")
     connection.execute(

@@ -8,6 +8,8 @@ label_balance           steps labelled right, wrong and left open, by labeller
 open_labels             why labels are open
 equal_solutions         solutions of a problem with the same text
 problem_outcomes        problems whose solutions are all right, all wrong, or mixed; how different the solutions are
+first_errors            the first wrong step of each solution, by each labeller
+label_consensus         do two labellers agree on it? `keep`: what consensus filtering keeps
 """
 
 LABEL_HEALTH: dict[str, str] = {
@@ -41,4 +43,26 @@ SELECT problem_id, count(*) AS solutions, count(*) FILTER (correct) AS right_ans
             WHEN bool_or(correct) THEN 'mixed' ELSE 'all wrong' END AS outcome,
        count(DISTINCT text) AS distinct_texts, count(DISTINCT answer) AS distinct_answers
 FROM solutions GROUP BY problem_id""",
+    # first_error: index of the first step labelled wrong, -1 where all are labelled right, null where a step before it is open
+    "first_errors": """\
+SELECT problem_id, solution_id, labeller, source,
+       CASE WHEN open IS NULL OR wrong < open THEN coalesce(wrong, -1) END AS first_error
+FROM (
+    SELECT steps.problem_id, steps.solution_id, judged.labeller, judged.source,
+           min(steps.step_index) FILTER (NOT step_labels.label) AS wrong,
+           min(steps.step_index) FILTER (step_labels.label IS NULL) AS open
+    FROM steps
+    JOIN (SELECT DISTINCT solution_id, labeller, source FROM step_labels) judged ON judged.solution_id = steps.solution_id
+    LEFT JOIN step_labels ON step_labels.solution_id = steps.solution_id AND step_labels.step_index = steps.step_index
+                             AND step_labels.labeller = judged.labeller
+    GROUP BY ALL)""",
+    "label_consensus": """\
+SELECT a.problem_id, a.solution_id, a.labeller, b.labeller AS other, a.first_error, b.first_error AS other_first_error,
+       a.first_error = b.first_error AS agree, coalesce(a.first_error = b.first_error, FALSE) AS keep
+FROM first_errors a JOIN first_errors b ON a.solution_id = b.solution_id AND a.labeller < b.labeller
+WHERE a.source <> 'consensus' AND b.source <> 'consensus'""",
 }
+
+MAIN_LABELLER = """\
+SELECT labeller FROM step_labels GROUP BY labeller, source ORDER BY count(label) DESC, source = 'judge', labeller LIMIT 1"""
+"""The labeller to show where there are several: of those that say most, a judge last."""

@@ -3,7 +3,17 @@ import polars as pl
 import pytest
 from rich.console import Group
 
-from cli.build_summary import Ask, best_and_worst, build_summary, monte_carlo, pairs, reward_histogram, tables_and_rejects
+from cli.build_summary import (
+    Ask,
+    best_and_worst,
+    build_summary,
+    labellers,
+    monte_carlo,
+    pairs,
+    reward_histogram,
+    tables_and_rejects,
+)
+from fullstep_data.store.label_health import LABEL_HEALTH
 from schemas import TABLES
 from tests.cli.test_render import shown
 
@@ -12,6 +22,9 @@ def ask_frames(frames: dict[str, pl.DataFrame]) -> Ask:
     connection = duckdb.connect()
     for name, frame in frames.items():
         connection.register(name, frame)
+    if {"steps", "step_labels"} <= set(frames):
+        for name in ("first_errors", "label_consensus"):
+            connection.execute(f"CREATE VIEW {name} AS {LABEL_HEALTH[name]}")
     return lambda text: connection.sql(text).pl()
 
 
@@ -153,3 +166,22 @@ def test_monte_carlo_labels_say_what_they_cost_and_what_stayed_open(frames: dict
     assert "no proof" in shown(Group(*reward_histogram(ask)))
     full = labels.with_columns(labeller=pl.lit("monte-carlo n=4 full"))
     assert "soft values" not in shown(Group(*monte_carlo(ask_frames({**frames, "step_labels": full, "rollouts": rows}))))
+
+
+def test_labellers_side_by_side_say_how_often_they_agree(frames):
+    """The judge turns the label of bad's second step, whose first error stays where it is, and of fair's only one: 2 of 3 agree.
+    Rewards are shown by the labels of one labeller.
+    """
+    outcome = frames["step_labels"]
+    turned = ((pl.col("solution_id") == "bad") & (pl.col("step_index") == 1)) | (pl.col("solution_id") == "fair")
+    judge = outcome.with_columns(
+        labeller=pl.lit("judge"), source=pl.lit("judge"), label=pl.when(turned).then(~pl.col("label")).otherwise("label")
+    )
+    ask = ask_frames(frames | {"step_labels": pl.concat([outcome, judge])})
+    view, told = labellers(ask)
+    rows = {line.split()[0]: line.split()[1:] for line in shown(view).splitlines()[2:]}
+    assert rows == {"judge": ["4", "1", "0"], "outcome": ["2", "3", "0"]}
+    assert told.plain == "judge and outcome have the same first wrong step, or none, in 2 of 3 solutions"
+    histogram, which = reward_histogram(ask)
+    assert "label 1 (2 steps)" in shown(histogram)
+    assert which.plain.endswith("labeller: outcome")

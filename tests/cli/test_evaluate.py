@@ -66,6 +66,26 @@ def test_a_file_that_is_read_in_the_wrong_way_is_told(options: str, message: str
     assert message in result.stderr
 
 
+@pytest.mark.parametrize(
+    "engine",
+    [
+        "server,url=https://ann:S3CRET@host/v1",
+        "server,url=https://host/v1?key=S3CRET",
+        "server,url=https://host/v1,api_key_env=S3CRET-key",
+        "server,url=https://host/v1,S3CRET",
+        "server,url=https://host/v1,key=S3CRET",
+        "server,url=https://host/v1,concurrency=S3CRET",
+        "https://ann:S3CRET@host/v1",
+        "S3CRET",
+    ],
+)
+def test_a_key_that_is_typed_with_the_engine_is_in_no_error(engine: str, folder: Path):
+    result = invoke(f"{EVAL} --sets test.jsonl --preset gsm8k --engine {engine}", folder)
+    assert result.exit_code == 2
+    assert "this is no engine" in result.stderr
+    assert "S3CRET" not in result.stderr + result.stdout
+
+
 def test_a_dataset_needs_no_columns(built: Path):
     result = invoke(f"{EVAL} --problems out/tiny --preset gsm8k", built)
     assert result.exit_code == 2

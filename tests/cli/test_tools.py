@@ -9,14 +9,23 @@ from transformers import LlamaForTokenClassification
 
 import fullstep_data.engines.model_files
 import fullstep_train.models
+from cli.build import rolled_before
 from cli.progress import Lines, ProgressReporter
 from cli.recipe import load
-from cli.tools import ScorerTool, VLLMScorerTool, build_stages, build_tools, find_model
-from fullstep_data.config import VLLMScoring
+from cli.tools import ReferenceTool, ScorerTool, VLLMScorerTool, build_stages, build_tools, find_model, train_tools
+from fullstep_data.config import QwenFormat, VLLMReference, VLLMScoring
 from fullstep_data.engines.protocol import ScoreRequest
+from fullstep_data.engines.public_prm import PublicPRMTool
+from fullstep_data.rollouts import KnownTool
+from fullstep_data.stage import no_tick
+from fullstep_data.store import Store
 from fullstep_train import builtin
+from fullstep_train.config import PolicyTraining
 from schemas import InputError
+from tests.fullstep_data.engines.public_prms import prm_of
+from tests.fullstep_data.report.sums import build, questions
 from tests.fullstep_data.store.mounts import remount, tmpfs
+from tests.fullstep_train.frames import make_tables
 from tests.models import tiny_model, tiny_tokenizer
 
 QUIET = ProgressReporter(Lines(lambda text: None))
@@ -59,6 +68,32 @@ def test_vllm_takes_the_place_of_transformers_where_the_recipe_says_so(tmp_path:
             assert 'pip install "fullstep[vllm]"' in caught.value.next_step
 
 
+def test_a_judge_is_asked_through_the_engine_of_its_section_or_of_the_samples() -> None:
+    side = 'side_labels=[{kind="judge", name="hf", engine={kind="hf"}}, {kind="judge", name="same"}, {kind="outcome"}]'
+    tools = build_tools(load("tiny", [side, 'step_labels={kind="judge", engine={kind="scripted", error_rate=0}}']), QUIET)
+    assert tools["judge"].identity({}) == "scripted:0"
+    assert tools["judge_1"].identity({}).startswith("hf:")
+    assert tools["judge_2"] is tools["generator"]
+    assert "judge_3" not in tools
+
+
+def test_a_published_prm_is_asked_in_its_format(tmp_path: Path) -> None:
+    folder = prm_of(QwenFormat(), tmp_path / "qwen")
+    given, form = f'prm={{kind="given", path="{folder}"}}', 'step_scores={format={kind="qwen"}}'
+    tool = build_tools(load("tiny", [given, form]), QUIET)["scorer"]
+    assert tool == PublicPRMTool(str(folder), QwenFormat())
+    (stage,) = [stage for stage in build_stages(load("tiny", [given, form])) if stage.name == "step_scores"]
+    assert [read.table for read in stage.reads] == ["solutions", "steps", "problems"]
+    in_vllm = build_tools(load("tiny", [given, 'step_scores={format={kind="qwen"}, engine={kind="vllm"}}']), QUIET)["scorer"]
+    assert in_vllm.identity({}) != tool.identity({})
+    for wrong, told in (
+        ([form], "is how a published PRM is asked"),
+        ([given, 'step_scores={format={kind="skywork"}, engine={kind="vllm"}}'], "run in transformers"),
+    ):
+        with pytest.raises(InputError, match=told):
+            load("tiny", wrong)
+
+
 @pytest.mark.vllm
 def test_vllm_gives_the_rewards_of_transformers(tmp_path: Path) -> None:
     """Both tools on one PRM: the same solutions are refused, the same rewards within 1e-4."""
@@ -76,6 +111,50 @@ def test_vllm_gives_the_rewards_of_transformers(tmp_path: Path) -> None:
     for group, other in zip(found, expected, strict=True):
         for rewards, wanted in zip(group, other, strict=True):
             assert rewards == (wanted if isinstance(wanted, str) else pytest.approx(wanted, abs=1e-4))
+
+
+@pytest.mark.vllm
+def test_vllm_gives_the_log_probs_of_transformers(tmp_path: Path) -> None:
+    """Both tools on one base: the same rows of reference_logprobs within 1e-4, under the same name of the reference."""
+    base = str(tiny_model(tmp_path / "base", hidden=128))
+    preferences = make_tables(problems=3).preferences().tables
+    config = PolicyTraining(dtype="float32")
+    vllm = ReferenceTool(base, config, engine=VLLMReference(dtype="float32", eager=True)).open({})
+    found, dropped = vllm(preferences, no_tick)
+    vllm.close()
+    expected, others = ReferenceTool(base, config).open({})(preferences, no_tick)
+    assert dropped.equals(others)
+    assert found.height
+    assert found.drop("logprobs").equals(expected.drop("logprobs"))
+    assert found["logprobs"].explode().to_list() == pytest.approx(expected["logprobs"].explode().to_list(), abs=1e-4)
+
+
+def test_the_reference_runs_in_what_the_recipe_says() -> None:
+    plain = load("tiny", ["reference_logprobs.in_dataset=true"])
+    in_vllm = load("tiny", ['reference_logprobs={in_dataset=true, engine={kind="vllm", dtype="float32"}}'])
+    tools = [make(recipe, QUIET)["reference"] for recipe in (plain, in_vllm) for make in (build_tools, train_tools)]
+    names = [tool.identity({}) for tool in tools]
+    assert names[0] == names[1]
+    assert names[2] == names[3] == f"{names[0]}:vllm:float32"
+    assert "engine" not in plain.model_dump()["reference_logprobs"]
+    if importlib.util.find_spec("vllm") is None:
+        with pytest.raises(InputError, match="needs the package vllm"):
+            tools[2].open({})
+
+
+def test_a_build_knows_the_rollouts_of_the_latest_version(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "data")
+    assert rolled_before(store) is None
+    for number, n in enumerate((2, 4), start=1):
+        labelling = {"step_labels": {"kind": "monte-carlo", "n": n}}
+        build(tmp_path / "data", questions(3), labelling=labelling, stages=6, rolled=rolled_before(store))
+        found = rolled_before(store)
+        assert found is not None
+        assert found.number == number
+    tools = build_tools(load("tiny", ['step_labels={kind="monte-carlo"}']), QUIET, rolled=found)
+    assert tools["known_rollouts"] == KnownTool(found)
+    build(tmp_path / "other", questions(3), stages=5)
+    assert rolled_before(Store.open(tmp_path / "other")) is None
 
 
 def random_prm(folder: Path) -> Path:

@@ -65,7 +65,8 @@ def test_every_recipe_fragment_fits_into_a_recipe(fragment):
         recipe[section] = {**recipe.get(section, {}), **value} if isinstance(value, dict) else value
     loaded = Recipe.model_validate(recipe).model_dump(mode="json", exclude_unset=True)
     for section, value in written.items():
-        assert loaded[section] == (value if isinstance(value, str) else {**loaded[section], **value})
+        found = list(loaded[section]) if isinstance(value, list) else loaded[section]
+        assert found == ({**loaded[section], **value} if isinstance(value, dict) else value)
 
 
 def test_the_commands_are_the_makefiles():

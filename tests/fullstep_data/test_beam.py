@@ -9,6 +9,7 @@ import pytest
 
 from fullstep_data.beam import beam_predictions
 from fullstep_data.config import BeamConfig, StepsConfig
+from fullstep_data.engines.continuation import cut
 from fullstep_data.engines.protocol import Completion, Failure, Request, ScoreRequest
 from fullstep_data.engines.scripted import ScriptedGenerator
 from fullstep_data.grading import Grader
@@ -64,7 +65,14 @@ class Written:
 
     def generate(self, requests: Sequence[Request], tick: Tick = no_tick) -> list[Completion | Failure]:
         self.calls.append(requests)
-        return [self.write(request.prompt.rpartition("?\n")[2], request) for request in requests]
+        return [self.write(self.so_far(request), request) for request in requests]
+
+    def so_far(self, request: Request) -> str:
+        """The text after the prompt, as text or as ids (its bytes)."""
+        return request.prompt.rpartition("?\n")[2] + bytes(request.prefix).decode()
+
+    def cut(self, text: str, token_ids: Sequence[int], stops: Sequence[int]) -> list[tuple[int, int]]:
+        return cut(lambda ids: bytes(ids).decode(), text, token_ids, stops)
 
 
 @pytest.fixture
@@ -130,7 +138,7 @@ def test_the_first_round_has_all_candidates_and_each_later_one_as_many(grader: G
     assert row["decoding"] == "beam@2x3"
     assert row["seed"] in {request.seed for request in engine.calls[-1]}
     # what was sampled: 18 texts, each as long as it is; the answer is three of them
-    lengths = [len(engine.write(request.prompt.rpartition("?\n")[2], request).token_ids) for r in engine.calls for request in r]
+    lengths = [len(engine.write(engine.so_far(request), request).token_ids) for r in engine.calls for request in r]
     assert row["sampled_tokens"] == sum(lengths)
     assert row["tokens"] == len(row["text"].replace("\n", ""))
 
@@ -240,3 +248,52 @@ def test_the_same_search_gives_the_same_answer(grader: Grader) -> None:
     first, second = (searched(grader, ScriptedGenerator(0.3), rule="beam@2x2").rows for _ in range(2))
     assert first.equals(second)
     assert isinstance(first, pl.DataFrame)
+
+
+class Recorded(ScriptedGenerator):
+    """The scripted engine, which keeps its requests."""
+
+    def __init__(self) -> None:
+        super().__init__(0.3)
+        self.requests: list[Request] = []
+
+    def generate(self, requests: Sequence[Request], tick: Tick = no_tick) -> list[Completion | Failure]:
+        self.requests += requests
+        return super().generate(requests, tick)
+
+
+def test_a_text_goes_on_from_the_ids_that_were_sampled_for_it(grader: Grader) -> None:
+    engine = Recorded()
+    rows = searched(grader, engine, rule="beam@2x2").rows
+    later = [request for request in engine.requests if request.prefix]
+    assert len(later) > 3
+    for request in later:
+        assert request.prompt.rpartition("\n")[0].endswith("?")  # nothing of the text stands in the prompt
+        assert bytes(request.prefix).decode().endswith("\nStep ")  # whole steps, and the stop string
+    prefixes = {bytes(request.prefix).decode() for request in later}
+    assert all(any(text.startswith(prefix) for prefix in prefixes) for text in rows["text"])
+    assert all("\nStep 2: " in text for text in rows["text"])
+
+
+def test_a_token_across_the_end_of_a_step_makes_the_text_go_on_as_text(grader: Grader) -> None:
+    """The end of the stop string and the number after it are one token here."""
+    stop = 1000
+    known = {stop: "\nStep 2"}
+
+    def text_of(ids: Sequence[int]) -> str:
+        return "".join(known.get(token) or chr(token) for token in ids)
+
+    class Whole(Written):
+        def cut(self, text: str, token_ids: Sequence[int], stops: Sequence[int]) -> list[tuple[int, int]]:
+            return cut(text_of, text, token_ids, stops)
+
+    def write(text: str, request: Request) -> Completion:
+        step = "Step 2: \\boxed{1}" if text else "Step 1: one"
+        return Completion(step, tuple(map(ord, step)), "eos" if text else "stop", 1, () if text else (stop,))
+
+    engine = Whole(write)
+    (row,) = searched(grader, engine, rule="beam@1x1", sums={"How many?": "1"}).rows.to_dicts()
+    ((first,), (second,)) = engine.calls
+    assert (first.prefix, second.prefix) == ((), ())
+    assert second.prompt == first.prompt + "Step 1: one\n"
+    assert row["text"] == "Step 1: one\nStep 2: \\boxed{1}"

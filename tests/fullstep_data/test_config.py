@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from fullstep_data.config import DataRecipe, MonteCarloLabels, OutcomeLabels
+from fullstep_data.config import DataRecipe, MonteCarloLabels, OutcomeLabels, labeller_of
 
 SMALL: dict[str, Any] = {
     "name": "small",
@@ -82,3 +82,45 @@ def test_the_kind_of_labels_may_be_called_source_as_it_once_was() -> None:
     assert recipe(step_labels={"source": "outcome"}).step_labels == OutcomeLabels()
     with pytest.raises(ValidationError):
         recipe(step_labels={"source": "outcome", "kind": "monte-carlo"})
+
+
+JUDGE = {"kind": "judge", "engine": {"kind": "scripted"}}
+
+
+def test_labellers_have_names_of_their_own() -> None:
+    read = recipe(
+        side_labels=[JUDGE, JUDGE | {"threshold": 0.7}, JUDGE | {"name": "x"}, {"kind": "outcome"}],
+        step_labels=JUDGE | {"name": "y"},
+    )
+    assert [labeller_of(labels) for labels in (read.step_labels, *read.side_labels)] == [
+        "judge y judge-yes-no threshold=0.5",
+        "judge judge-yes-no threshold=0.5",
+        "judge judge-yes-no threshold=0.7",
+        "judge x judge-yes-no threshold=0.5",
+        "outcome",
+    ]
+    for twice in ([JUDGE, JUDGE], [{"kind": "outcome"}]):
+        with pytest.raises(ValidationError, match="two labellers are called"):
+            recipe(side_labels=twice)
+    assert labeller_of(MonteCarloLabels(n=4, pooled=True)) == "monte-carlo n=4 early-stop pooled"
+
+
+def test_consensus_needs_somebody_to_agree_with() -> None:
+    for wanted in ({"learn_from": "consensus"}, {"pairs": {"agreed": True, "top": 2}}):
+        with pytest.raises(ValidationError, match="add side_labels"):
+            recipe(**wanted)
+        assert recipe(side_labels=[JUDGE], **wanted)
+
+
+def test_a_judge_of_given_solutions_needs_an_engine() -> None:
+    given = {"engine": {"kind": "given", "path": "s.jsonl"}}
+    with pytest.raises(ValidationError, match="a judge's engine is missing"):
+        recipe(samples=given, side_labels=[{"kind": "judge"}])
+    assert recipe(samples=given, side_labels=[JUDGE])
+
+
+def test_what_is_not_used_does_not_stand_in_the_manifest() -> None:
+    """Datasets made before there were side labels keep their keys."""
+    assert not {"side_labels", "learn_from"} & recipe().model_dump().keys()
+    assert "agreed" not in recipe().pairs.model_dump()
+    assert recipe(side_labels=[JUDGE], learn_from="consensus").model_dump()["learn_from"] == "consensus"

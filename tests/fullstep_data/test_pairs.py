@@ -5,7 +5,8 @@ import hashlib
 import pytest
 
 from fullstep_data.config import PairsConfig
-from fullstep_data.pairs import pairs
+from fullstep_data.consensus import DISAGREE
+from fullstep_data.pairs import agreed_pairs, pairs
 from fullstep_data.stage import Context
 from schemas import TABLES
 from schemas.ids import content_id
@@ -24,7 +25,7 @@ def problem(problem_id: str) -> dict[str, object]:
 
 
 def given(answers: dict[str, tuple[str, bool | None, list[float]]], texts: dict[str, str] | None = None):
-    """Frames of problems, solutions and step_scores."""
+    """Problems, solutions and scores. answers: solution id -> (problem, correct, step rewards)."""
     rows, scores = [], []
     for index, (solution_id, (problem_id, correct, rewards)) in enumerate(answers.items()):
         rows.append(
@@ -42,15 +43,11 @@ def given(answers: dict[str, tuple[str, bool | None, list[float]]], texts: dict[
             for k, reward in enumerate(rewards)
         ]
     problems = sorted({problem_id for problem_id, _, _ in answers.values()} | {"empty"})
-    return (
-        TABLES["problems"].frame([problem(problem_id) for problem_id in problems]),
-        TABLES["solutions"].frame(rows),
-        TABLES["step_scores"].frame(scores),
-    )
+    frames = {"problems": [problem(problem_id) for problem_id in problems], "solutions": rows, "step_scores": scores}
+    return [TABLES[name].frame(made) for name, made in frames.items()]
 
 
 def select(answers: dict[str, tuple[str, bool | None, list[float]]], texts: dict[str, str] | None = None, **config):
-    """answers: solution id -> (problem, correct, step rewards)."""
     outcome = pairs(*given(answers, texts), Context(PairsConfig(**config), {}))
     TABLES["pairs"].check(outcome.rows, "test")
     return outcome
@@ -162,3 +159,28 @@ def test_a_reward_of_zero_is_a_score():
 def test_pair_ids_name_the_pair_and_the_policy():
     row = select({"w": ("p", True, [1.0]), "l": ("p", False, [0.0])}, top=1).rows.row(0, named=True)
     assert row["pair_id"] == content_id("pair", "w", "l", "mean-top1")
+
+
+def test_solutions_that_the_labellers_dispute_are_left_out_where_that_is_asked_for():
+    """l1 is disputed: of the wrong, l2 (.5) and l3 (.4375) are left, and l3 is the lowest."""
+    rows = [
+        {
+            "solution_id": name,
+            "step_index": 0,
+            "labeller": "consensus",
+            "problem_id": "p",
+            "n_rollouts": 4,
+            "n_correct": 0,
+            "label": None if reason else False,
+            "source": "consensus",
+            "reason": reason,
+        }
+        for name, reason in (("l1", DISAGREE), ("l2", None), ("l3", None))
+    ]
+    problems, solutions, scores = given(GROUP)
+    labels = TABLES["step_labels"].frame(rows)
+    outcome = agreed_pairs(problems, solutions, scores, labels, Context(PairsConfig(top=1, agreed=True), {}))
+    assert outcome.rows["rejected_id"].to_list() == ["l3"]
+    assert ("solutions", "l1", "labellers disagree") in outcome.rejects.select("table", "key", "reason").rows()
+    assert outcome.rows["policy"].to_list() == ["mean-top1-agreed"]
+    assert select(GROUP, top=1).rows["rejected_id"].to_list() == ["l1"]

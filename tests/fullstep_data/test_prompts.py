@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from fullstep_data.engines.scripted import ScriptedGenerator
-from fullstep_data.prompts import Chat, Template, load_template, plain_prompt, render_prompt, template_names
+from fullstep_data.prompts import (
+    Chat,
+    Template,
+    load_judge_template,
+    load_template,
+    plain_prompt,
+    render_prompt,
+    template_names,
+)
 from schemas import InputError
 
 
@@ -121,3 +129,37 @@ def test_a_template_file_that_is_not_there_is_one_clear_error(tmp_path: Path) ->
     with pytest.raises(InputError, match="does not exist") as error:
         load_template(str(tmp_path / "none.toml"))
     assert error.value.where == str(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("name", template_names(judges=True))
+def test_a_judge_s_template_shows_question_and_steps_once_whatever_braces_they_hold(name: str) -> None:
+    template = load_judge_template(name)
+    shown = template.fill("What is {steps}?", "Step 1: {question}")
+    assert shown.count("What is {steps}?") == shown.count("Step 1: {question}") == 1
+    assert template.yes
+    assert template.no
+    assert template.doc
+    with pytest.raises(InputError, match="is a judge's"):
+        load_template(name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'user = "{question}"\nyes = ["yes"]\nno = ["no"]',
+        'user = "{question} {steps}"\nyes = ["yes"]',
+        'user = "{question} {steps}"\nno = ["no"]',
+    ],
+)
+def test_a_judge_s_template_needs_its_steps_and_both_words(tmp_path: Path, text: str) -> None:
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(InputError, match="is not a judge's"):
+        load_judge_template(str(tmp_path / "mine.toml"))
+
+
+def test_the_words_of_a_judge_count_in_the_key(tmp_path: Path) -> None:
+    keys: set[str] = set()
+    for words in ("yes", "+"):
+        (tmp_path / "mine.toml").write_text(f'user = "{{question}} {{steps}}"\nyes = ["{words}"]\nno = ["no"]')
+        keys.add(load_judge_template(str(tmp_path / "mine.toml")).key())
+    assert len(keys) == 2

@@ -1,6 +1,7 @@
 """Stage `rollouts`: which requests it makes of the engine, what its rows say, budgets, failures, and solutions from elsewhere."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -25,8 +26,10 @@ from fullstep_data.solutions import solutions
 from fullstep_data.stage import Context, Outcome, Tick, no_tick
 from fullstep_data.step_labels import monte_carlo_labels
 from fullstep_data.steps import steps
-from schemas import TABLES
+from fullstep_data.store import Version
+from schemas import TABLES, InputError
 from schemas.ids import content_id, rollout_seed
+from tests.fullstep_data.report.sums import build, questions
 
 SUMS = {"What is 4 - 1 + 7 + 2?": "12", "What is 7 + 2 - 3 + 5?": "11", "What is 6 * 7 - 2?": "40"}
 MAX_TOKENS = 150
@@ -85,9 +88,26 @@ def config_of(**labels: Any) -> RolloutsConfig:
     return RolloutsConfig(labels=MonteCarloLabels(**{"n": 4, **labels}), max_tokens=MAX_TOKENS)
 
 
-def rolled(tables: dict[str, pl.DataFrame], sampler: Recorder | None = None, tick: Tick = no_tick, **labels: Any) -> Outcome:
+class Remembered:
+    """Known rollouts in memory."""
+
+    def __init__(self, rows: pl.DataFrame) -> None:
+        self._rows = rows
+
+    def of(self, problem_ids: Sequence[str]) -> pl.DataFrame:
+        return self._rows.filter(pl.col("problem_id").is_in(list(problem_ids)))
+
+
+def rolled(
+    tables: dict[str, pl.DataFrame],
+    sampler: Recorder | None = None,
+    tick: Tick = no_tick,
+    known: pl.DataFrame | None = None,
+    **labels: Any,
+) -> Outcome:
     with Grader() as grader:
         tools = {"rollout_generator": sampler or Recorder(), "grader": grader}
+        tools |= {} if known is None else {"known_rollouts": Remembered(known)}
         frames = [tables[name] for name in ("steps", "solutions", "samples", "problems")]
         outcome = rollouts(*frames, Context(config_of(**labels), tools, tick=tick))
     TABLES["rollouts"].check(outcome.rows, "test")
@@ -287,3 +307,86 @@ def test_the_key_holds_what_decides_a_rollout(tables: dict[str, pl.DataFrame]) -
     )
     for change in ({"temperature": 0.5}, {"top_p": 0.5}, {"max_tokens": 5}):
         assert rollouts_key(config_of().model_copy(update=change)) != base
+
+
+def in_order(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.sort("prefix_key", "rollout_index")
+
+
+@pytest.mark.parametrize("policy", ["full", "early-stop", "first-error", "binary-search"])
+def test_more_rollouts_per_step_draw_only_the_missing_ones(tables: dict[str, pl.DataFrame], policy: str) -> None:
+    """From N = 4 to N = 8: what N = 8 from nothing gives, for the rollouts that N = 4 had not."""
+    few, engine = rolled(tables, n=4, policy=policy).rows, Recorder()
+    more = rolled(tables, engine, n=8, policy=policy, known=few).rows
+    assert in_order(more).equals(in_order(rolled(tables, n=8, policy=policy).rows))
+    kept = more.join(few, on=["prefix_key", "rollout_index"], how="semi").height
+    assert kept > 0
+    assert len(engine.requests) == more.height - kept
+    if policy == "full":  # 3 of 4 were drawn of each prefix, 7 of 8 are wanted: the solution is a rollout itself
+        assert kept == few.height
+        assert len(engine.requests) == few.height // 3 * 4
+    again = Recorder()
+    assert in_order(rolled(tables, again, n=8, policy=policy, known=more).rows).equals(in_order(more))
+    assert again.requests == []
+
+
+def test_more_samples_draw_only_the_rollouts_of_new_prefixes(tables: dict[str, pl.DataFrame]) -> None:
+    half = {name: tables[name].filter(pl.col("sample_index") < 3) for name in ("samples", "solutions")}
+    half |= {"problems": tables["problems"], "steps": tables["steps"].join(half["solutions"], on="solution_id", how="semi")}
+    few, engine = rolled(half, policy="full").rows, Recorder()
+    more = rolled(tables, engine, policy="full", known=few).rows
+    assert in_order(more).equals(in_order(rolled(tables, policy="full").rows))
+    new = set(more["prefix_key"]) - set(few["prefix_key"])
+    assert 0 < len(new) < more["prefix_key"].n_unique()
+    assert len(engine.requests) == 3 * len(new)
+
+
+def test_only_the_rollouts_of_the_same_sampler_solution_ids_and_seed_are_taken(tables: dict[str, pl.DataFrame]) -> None:
+    rows = rolled(tables, policy="full").rows
+    for column, value in (("sampler", "other"), ("solution_id", "other"), ("prefix_tokens", 1), ("seed", 7)):
+        engine = Recorder()
+        changed = rows.with_columns(pl.when(pl.col("rollout_index") == 0).then(pl.lit(value)).otherwise(column).alias(column))
+        found = rolled(tables, engine, policy="full", known=changed.cast(rows.schema)).rows
+        assert in_order(found).equals(in_order(rows))
+        assert len(engine.requests) == rows.filter(rollout_index=0).height
+
+
+def test_known_rollouts_are_graded_anew_and_count_against_a_budget(tables: dict[str, pl.DataFrame]) -> None:
+    rows, engine = rolled(tables, policy="full").rows, Recorder()
+    wrong = rows.with_columns(correct=~pl.col("correct"), answer=pl.lit("0"))
+    assert in_order(rolled(tables, engine, policy="full", known=wrong).rows).equals(in_order(rows))
+    for budget in (RolloutBudget(per_problem=4), TokenBudget(per_problem=300)):
+        expected = rolled(tables, budget=budget).rows
+        assert in_order(rolled(tables, engine, budget=budget, known=rows).rows).equals(in_order(expected))
+    assert engine.requests == []
+
+
+def test_a_build_takes_the_rollouts_of_an_earlier_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the store: N from 4 to 8 in one folder, against 8 in a folder of its own."""
+    asked: list[int] = []
+    generate = ScriptedGenerator.generate
+
+    def counted(self: ScriptedGenerator, requests: Sequence[Request], tick: Tick = no_tick) -> list[Completion | Failure]:
+        asked.append(len(requests))
+        return generate(self, requests, tick)
+
+    monkeypatch.setattr(ScriptedGenerator, "generate", counted)
+    settings: dict[str, Any] = {"samples": 4, "stages": 6, "per_part": 3}
+
+    def built(folder: str, n: int, rolled: Version | None = None) -> tuple[Version, int]:
+        asked.clear()
+        labelling = {"step_labels": {"kind": "monte-carlo", "n": n, "policy": "full"}}
+        return build(tmp_path / folder, questions(7), labelling=labelling, rolled=rolled, **settings), sum(asked)
+
+    few, _ = built("one", 4)
+    more, drawn = built("one", 8, few)
+    whole, all_drawn = built("other", 8)
+    count = few.tables["rollouts"].rows // 3
+    assert drawn == 4 * count
+    assert all_drawn == 7 * count + whole.tables["samples"].rows
+    assert in_order(more.frame("rollouts")).equals(in_order(whole.frame("rollouts")))
+    assert [part.sha256 for part in more.tables["rollouts"].parts] == [part.sha256 for part in whole.tables["rollouts"].parts]
+    file = more.files("rollouts")[0]
+    file.write_bytes(file.read_bytes()[:-50])
+    with pytest.raises(InputError, match="truncated or altered"):
+        built("one", 16, more)

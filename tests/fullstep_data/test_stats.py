@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
+from fullstep_data.query import sql
 from fullstep_data.stage import Context, Outcome
 from fullstep_data.stats import calibration, rewards, stats, warnings
 from fullstep_data.store import Store, Version
@@ -200,3 +201,24 @@ def test_a_missing_part_is_named(dataset: Version) -> None:
     dataset.files("step_scores")[0].unlink()
     with pytest.raises(InputError, match="is missing"):
         stats(Store.open(dataset.path).version())
+
+
+def test_agreement_of_labellers_is_that_of_the_view(found: dict[str, Any], tmp_path: Path) -> None:
+    from tests.fullstep_data.small_chain import step_labels
+
+    assert found["labellers"] == []
+
+    def judged(given: pl.DataFrame, graded: pl.DataFrame, context: Context) -> Outcome:
+        """A judge that finds every second solution wrong from its first step on, and the others right."""
+        rows = step_labels(given, graded, context).rows
+        wrong = pl.col("solution_id").rank("dense") % 2 == 0
+        judge = {"labeller": pl.lit("judge"), "source": pl.lit("judge"), "n_correct": pl.lit(0, pl.Int32), "label": ~wrong}
+        return Outcome(pl.concat([rows, rows.with_columns(**judge, value=None).cast(rows.schema)]))
+
+    stages = [replace(one, run=judged, revision=2) if one.name == "step_labels" else one for one in STAGES]
+    version = run_stages(tmp_path / "judged", stages, RECIPE)
+    (row,) = stats(version)["labellers"]
+    mine = sql(version, "SELECT avg(agree::INT), count(*) FILTER (keep), count(agree), count(*) FROM label_consensus").row(0)
+    assert (row["agreement"], row["kept"], row["decided"], row["solutions"]) == mine
+    assert 0 < row["agreement"] < 1
+    assert (row["labeller"], row["other"]) == ("judge", "outcome")

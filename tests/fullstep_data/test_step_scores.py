@@ -2,9 +2,10 @@
 
 from fullstep_data.config import StepsConfig
 from fullstep_data.stage import Context
-from fullstep_data.step_scores import step_scores
+from fullstep_data.step_scores import public_step_scores, step_scores
 from fullstep_data.steps import steps
 from schemas import TABLES
+from tests.fullstep_data.test_pairs import problem
 from tests.fullstep_data.test_steps import solution
 
 
@@ -61,3 +62,13 @@ def test_groups_share_problem_and_prompt_and_cut_texts_are_unfinished():
     assert [[request.text for request in group] for group in scorer.asked] == [["one\ntwo", "a long\none"], ["three"], ["four"]]
     assert [request.finished for group in scorer.asked for request in group] == [True, True, True, False]
     assert ticks == [(1, 1)]
+
+
+def test_a_public_prm_is_asked_about_the_question():
+    scorer = LengthScorer()
+    problems = TABLES["problems"].frame([problem("p"), problem("q")])
+    public = public_step_scores(SOLUTIONS, STEPS, problems, Context(None, {"scorer": scorer}))
+    assert {request.question for group in scorer.asked for request in group} == {"question p", "question q"}
+    assert scorer.asked[0][0].steps == ["one", "two"]
+    assert public.rows.equals(step_scores(SOLUTIONS, STEPS, Context(None, {"scorer": scorer})).rows)
+    assert {request.question for group in scorer.asked for request in group} == {""}

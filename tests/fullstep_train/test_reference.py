@@ -1,5 +1,6 @@
 """reference: one row per text, of the untrained model; what is known already is not computed again."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import torch
 
 from fullstep_train import models
 from fullstep_train.config import LoRA, PolicyTraining, StepDPO
-from fullstep_train.reference import Reference, load_reference, reference_identity, usable
+from fullstep_train.reference import Model, Reference, load_reference, reference_identity, usable
+from fullstep_train.tokens import Tokenised
 from schemas import TABLES
 from tests.fullstep_train.frames import make_tables
 from tests.fullstep_train.runs import reference_of
@@ -73,10 +75,11 @@ def test_what_cannot_be_trained_on_is_a_reject(tiny: Path) -> None:
 
 def test_it_moves_neither_random_state_nor_mode(reference: Reference, table: pl.DataFrame) -> None:
     state = torch.random.get_rng_state()
-    reference.model.train()
+    assert isinstance(reference.compute, Model)
+    reference.compute.model.train()
     again, _ = reference.logprobs(FEW.preferences())
     assert torch.equal(state, torch.random.get_rng_state())
-    assert reference.model.training
+    assert reference.compute.model.training
     assert again.equals(table)
 
 
@@ -101,3 +104,19 @@ def test_the_identity_tells_types(tiny: Path) -> None:
     ]
     assert names == ["float32:float32", "float32:bfloat16", "bfloat16:bfloat16"]
     assert not reference_of(FEW.preferences(), half).is_empty()
+
+
+def test_another_engine_may_compute_the_same_rows(reference: Reference, table: pl.DataFrame) -> None:
+    """It is asked for the missing texts only, and its rows say the same reference."""
+    asked: list[int] = []
+
+    def compute(texts: Sequence[Tokenised]) -> list[list[float]]:
+        asked.extend(len(text.ids) for text in texts)
+        return [[-float(place) for place, _ in enumerate(text.step_of_token)] for text in texts]
+
+    other = load_reference("tiny-random", CONFIG, compute)
+    assert (other.identity, other.longest) == (reference.identity, reference.longest)
+    rows, _ = other.logprobs(FEW.preferences(), table.head(3))
+    assert len(asked) == table.height - 3
+    assert rows.head(3).equals(table.head(3))
+    assert rows["logprobs"][5].to_list() == [-float(place) for place in range(len(table["logprobs"][5]))]

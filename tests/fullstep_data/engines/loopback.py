@@ -129,7 +129,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.state.extras:
             choice["stop_reason"] = "a stop string" if made.finish_reason == "stop" else None
         if self.state.extras and self.body.get("return_token_ids"):
-            choice["token_ids"] = [*(made.token_ids or ()), *([END] if made.finish_reason == "eos" else [])]
+            choice["token_ids"] = [*(made.token_ids or ()), *made.beyond, *([END] if made.finish_reason == "eos" else [])]
+        if self.state.extras and "logprobs" in self.body:
+            (told,) = ScriptedGenerator(self.state.models[model]).next_tokens([text], self.body["logprobs"])
+            assert isinstance(told, tuple)
+            choice["logprobs"] = {"top_logprobs": [dict(told)]}
         used: dict[str, Any] = {"prompt_tokens": length, "completion_tokens": len(made.token_ids or ())}
         if self.state.extras:
             used["prompt_tokens_details"] = {"cached_tokens": length // 2}

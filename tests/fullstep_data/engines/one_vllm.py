@@ -8,7 +8,7 @@ So tests may hold as many as they like, and going from one to another is a resta
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from fullstep_data.engines.protocol import Completion, Failure, Request, Usage
+from fullstep_data.engines.protocol import Completion, Failure, NextTokens, Request, Usage
 from fullstep_data.engines.tokenizer import load_tokenizer
 from fullstep_data.engines.vllm import VLLMTool
 from fullstep_data.prompts import Chat
@@ -34,6 +34,9 @@ class OneVLLM:
 
     def generate(self, requests: Sequence[Request], tick: Tick = no_tick) -> list[Completion | Failure]:
         return self.open().generate(requests, tick)
+
+    def next_tokens(self, prompts: Sequence[str], top: int, tick: Tick = no_tick) -> list[NextTokens | Failure]:
+        return self.open().next_tokens(prompts, top, tick)
 
     def cut(self, text: str, token_ids: Sequence[int], stops: Sequence[int]) -> list[tuple[int, int]]:
         return self.open().cut(text, token_ids, stops)

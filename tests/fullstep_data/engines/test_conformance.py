@@ -3,6 +3,7 @@
 An engine is made by a function (folder for its files, variant) -> engine; the variant "other" has another identity.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 
 from fullstep_data.config import ServerEngine, VLLMEngine
 from fullstep_data.engines.hf import HFGenerator
-from fullstep_data.engines.protocol import Completion, Failure, Generator, Request
+from fullstep_data.engines.protocol import Completion, Failure, Generator, NextTokens, Request
 from fullstep_data.engines.scripted import ScriptedGenerator
 from fullstep_data.engines.server import ServerTool
 from fullstep_data.engines.vllm import VLLMTool
@@ -319,3 +320,67 @@ def test_a_prefix_counts_against_the_context(engine: Generator) -> None:
     (result,) = engine.generate([Request(prompt, seed=1, max_tokens=5, prefix=prefix)])
     assert isinstance(result, Failure)
     assert result.reason == "prompt longer than the context"
+
+
+def test_the_ids_of_a_stop_string_are_told_apart(engine: Generator, name: str) -> None:
+    decode, stop = ENGINES[name][1:]
+    for completion in completed(engine, sum_requests(15, max_tokens=200, stop=(stop,))):
+        whole = decode((*ids(completion), *completion.beyond))
+        if completion.finish_reason == "stop":
+            assert whole.startswith(completion.text + stop)
+        else:
+            assert completion.beyond == ()
+
+
+# What a judge is asked for
+
+
+def peeked(engine: Any, prompts: list[str], top: int = 5) -> list[NextTokens]:
+    results = engine.next_tokens(prompts, top)
+    assert not any(isinstance(result, Failure) for result in results), results
+    return results
+
+
+def test_next_tokens_are_the_most_probable_first_and_no_more_than_asked_for(engine: Generator) -> None:
+    prompts = [request.prompt for request in sum_requests(15)]
+    for tokens in peeked(engine, prompts):
+        logprobs = [logprob for _, logprob in tokens]
+        assert 1 <= len(tokens) <= 5
+        assert logprobs == sorted(logprobs, reverse=True)
+        assert math.fsum(map(math.exp, logprobs)) <= 1 + 1e-4
+    assert all(len(tokens) == 1 for tokens in peeked(engine, prompts, top=1))
+    assert peeked(engine, []) == []
+
+
+def test_the_most_probable_next_token_is_the_greedy_one(engine: Generator) -> None:
+    requests = sum_requests(15, temperature=0.0, max_tokens=1)
+    prompts = [request.prompt for request in requests]
+    for tokens, greedy in zip(peeked(engine, prompts), completed(engine, requests), strict=True):
+        assert tokens[0][0] == greedy.text or greedy.finish_reason == "eos"
+
+
+def test_next_tokens_are_the_same_alone_and_among_others(engine: Generator) -> None:
+    prompts = [f"{request.prompt}{'4 + 3 ' * (index % 4)}" for index, request in enumerate(sum_requests(12))]
+    for tokens, prompt in zip(peeked(engine, prompts), prompts, strict=True):
+        (alone,) = peeked(engine, [prompt])
+        assert [logprob for _, logprob in alone] == pytest.approx([logprob for _, logprob in tokens], abs=1e-4)
+        assert alone[0][0] == tokens[0][0]
+
+
+def test_a_prompt_too_long_to_judge_is_a_failure_and_the_rest_is_told(engine: Any) -> None:
+    short = sum_requests(1)[0].prompt
+    first, long, last = engine.next_tokens([short, "7 + 7 " * 10_000, short], 3)
+    assert isinstance(long, Failure)
+    assert long.reason == "prompt longer than the context"
+    (alone,) = peeked(engine, [short], 3)
+    for told in (first, last):
+        assert [logprob for _, logprob in told] == pytest.approx([logprob for _, logprob in alone], abs=1e-4)
+
+
+def test_progress_of_judging_ends_at_the_total(engine: Any) -> None:
+    calls: list[tuple[int, int]] = []
+    engine.next_tokens(
+        [request.prompt for request in sum_requests(9)], 2, lambda done, total, note="": calls.append((done, total))
+    )
+    assert [done for done, _ in calls] == sorted(done for done, _ in calls)
+    assert calls[-1] == (9, 9)

@@ -321,3 +321,16 @@ def test_a_classifier_is_no_generator(folder: Path, tmp_path: Path) -> None:
 def test_loading_and_sampling_say_nothing(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     HFGenerator(folder).generate([Request(PROMPT * 20, 1, 5), Request("x" * 5000, 1, 5)])
     assert capfd.readouterr() == ("", "")
+
+
+def test_next_tokens_are_those_of_a_plain_forward_pass(folder: Path, engine: HFGenerator, tmp_path: Path) -> None:
+    """Of prompts of several lengths in one batch, with and without a cache that may have gaps."""
+    prompts = [PROMPT, PROMPT + "4 + 3 = 7. " * 3, "Problem: 12 * 3 =", PROMPT]
+    for prompt, told in zip(prompts, engine.next_tokens(prompts, 6), strict=True):
+        assert isinstance(told, tuple)
+        expected = numpy.sort(next_token_probabilities(folder, prompt, 1.0))[::-1][:6]
+        assert [logprob for _, logprob in told] == pytest.approx(numpy.log(expected).tolist(), abs=1e-4)
+    other = HFGenerator(folder, batch_size=8)
+    other._shares_prompts = False  # as with sliding windows
+    for told, plain in zip(engine.next_tokens(prompts, 6), other.next_tokens(prompts, 6), strict=True):
+        assert [logprob for _, logprob in told] == pytest.approx([logprob for _, logprob in plain], abs=1e-4)

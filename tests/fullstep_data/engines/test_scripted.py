@@ -82,3 +82,28 @@ def test_a_limit_never_cuts_a_character_in_two() -> None:
 def test_the_tool_opens_the_engine_of_its_config() -> None:
     tool = ScriptedTool(ScriptedEngine(error_rate=0.35))
     assert tool.identity({}) == tool.open({}).identity == "scripted:0.35"
+
+
+ASK = "\nIs the last step correct? Answer Yes or No.\nAnswer:"
+
+
+def verdict(text: str, error_rate: float = 0.0) -> str:
+    ((first, *_),) = ScriptedGenerator(error_rate).next_tokens([f"What is 4 - 1 + 7?\n{text}{ASK}"], 2)
+    return first[0]
+
+
+def test_asked_for_yes_or_no_it_judges_the_last_step_shown() -> None:
+    assert verdict("Step 1: 4 - 1 = 3") == " Yes"
+    assert verdict("Step 1: 4 - 1 = 4") == " No"
+    assert verdict("Step 1: 4 - 1 = 4\nStep 2: 4 + 7 = 11") == " Yes"  # right, given the step before
+    assert verdict("Step 1: 1/2 / 2 = 1/4") == " Yes"
+    assert verdict("Step 1: 1 / 0 = 1") == " No"
+    assert verdict("Step 1: 4 - 1 = 3\nStep 2: The answer is \\boxed{3}.") == " Yes"
+    assert verdict("Step 1: 4 - 1 = 3\nStep 2: The answer is \\boxed{4}.") == " No"
+    assert verdict("Let us think.") == " No"
+
+
+def test_its_verdicts_err_as_often_as_its_steps() -> None:
+    right = [verdict(f"Step 1: {k} + 1 = {k + 1}", 0.3) == " Yes" for k in range(400)]
+    assert 0.6 < sum(right) / 400 < 0.8  # 0.7, standard error 0.023
+    assert verdict("Step 1: 4 - 1 = 4", 1.0) == " Yes"

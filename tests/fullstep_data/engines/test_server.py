@@ -243,3 +243,27 @@ def test_frames_of_samples_know_lists_and_nulls() -> None:
     ]
     assert TABLES["samples"].frame(rows)["token_ids"].to_list() == [[1, 2], None]
     assert TABLES["samples"].frame(rows)["token_ids"].dtype == pl.List(pl.Int32)
+
+
+def test_a_judge_is_asked_for_log_probs_of_one_token(tokenizer: Path) -> None:
+    with loopback() as server:
+        for asked, prompt in ((tokenizer, list(PROMPT.encode())), (None, PROMPT)):
+            (told,) = engine(server, asked).next_tokens([PROMPT], 7)
+            body = server.asked[-1]
+            assert (body["prompt"], body["max_tokens"], body["logprobs"], body["temperature"]) == (prompt, 1, 7, 0.0)
+            assert isinstance(told, tuple)
+            assert told[0][1] == 0.0
+
+
+def test_tokens_beyond_those_asked_for_are_left_out(tokenizer: Path) -> None:
+    """vLLM adds the sampled token to the most probable ones."""
+    logprobs = {"top_logprobs": [{"b": -2.0, "a": -0.5, "c": -3.0}]}
+    answer = {"choices": [{"text": "a", "logprobs": logprobs}]}
+    with loopback(fault=lambda body, nth: lambda handler: handler.answer(200, answer)) as server:
+        assert engine(server, tokenizer).next_tokens([PROMPT], 2) == [(("a", -0.5), ("b", -2.0))]
+
+
+def test_a_server_without_log_probs_can_be_no_judge(tokenizer: Path) -> None:
+    with loopback(extras=False) as server, pytest.raises(InputError, match="tells no log-probs") as caught:
+        engine(server, tokenizer).next_tokens([PROMPT], 5)
+    assert "the engine hf for the judge" in caught.value.next_step

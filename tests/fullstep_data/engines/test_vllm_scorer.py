@@ -8,11 +8,14 @@ import pytest
 import torch
 from transformers import AutoModelForTokenClassification, LlamaForTokenClassification
 
-from fullstep_data.config import VLLMScoring
+from fullstep_data.config import QwenFormat, VLLMScoring
+from fullstep_data.engines.prm_layouts import TOO_LONG
 from fullstep_data.engines.protocol import ScoreRequest
-from fullstep_data.engines.vllm_scorer import VLLMScorer
+from fullstep_data.engines.public_prm import PublicPRMTool
+from fullstep_data.engines.vllm_scorer import PublicVLLMScorerTool, VLLMScorer
 from schemas import InputError
 from tests.fullstep_data.engines.one_vllm import close
+from tests.fullstep_data.engines.public_prms import asked, prm_of
 from tests.models import tiny_model, tiny_tokenizer
 
 CONFIG = VLLMScoring(dtype="float32", eager=True)
@@ -76,6 +79,26 @@ def test_rewards_are_those_of_transformers(folder: Path) -> None:
             rewards += result
     assert len(rewards) == 3 + 2 + 1 + 3
     assert max(rewards) - min(rewards) > 0.2
+
+
+@pytest.mark.vllm
+def test_step_pooling_gives_the_rewards_of_transformers(tmp_path: Path) -> None:
+    """Qwen2.5-Math-PRM's architecture and format: probabilities at the tags alone, within 1e-4."""
+    close()
+    groups = [[asked(3), asked(2), asked(1, "How many apples?")], [asked(3, "9" * 600), asked(3)]]
+    folder = prm_of(QwenFormat(), tmp_path / "prm", hidden=128)
+    scorer = PublicVLLMScorerTool(CONFIG, str(folder), QwenFormat()).open({})
+    found = scorer.score(groups)
+    scorer.close()
+    expected = PublicPRMTool(str(folder), QwenFormat()).open({}).score(groups)
+    assert found[1][0] == expected[1][0] == TOO_LONG
+    rewards: list[float] = []
+    for group, wanted in zip(found, expected, strict=True):
+        for result, reward in zip(group, wanted, strict=True):
+            assert result == (reward if isinstance(reward, str) else pytest.approx(reward, abs=1e-4))
+            rewards += [] if isinstance(result, str) else result
+    assert len(rewards) == 3 + 2 + 1 + 3
+    assert max(rewards) - min(rewards) > 0.05
 
 
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed")

@@ -16,7 +16,8 @@ from fullstep_data.config import DataRecipe, FileSource, PairsConfig, ProblemsCo
 from fullstep_data.engines.protocol import ScoreRequest
 from fullstep_data.engines.scripted import ScriptedTool
 from fullstep_data.grading import GraderTool
-from fullstep_data.pipeline import PIPELINE
+from fullstep_data.pipeline import PIPELINE, stages_of
+from fullstep_data.rollouts import KnownTool
 from fullstep_data.runner import QuietReporter, run
 from fullstep_data.stage import Tick, no_tick
 from fullstep_data.store import Store, Version
@@ -82,8 +83,13 @@ def build(
     held_out: float = 0.2,
     shift: float = 0.0,
     per_part: int = 1000,
+    labelling: Mapping[str, Any] | None = None,
+    rolled: Version | None = None,
 ) -> Version:
-    """A dataset of these questions. stages: how many of the pipeline's to run; shift: added to every reward."""
+    """A dataset of these questions. stages: how many of the pipeline's to run; shift: added to every reward.
+
+    labelling: keys of the recipe besides the usual ones. A judge makes no mistakes. rolled: a version with rollouts to be taken.
+    """
     source = folder.with_suffix(".jsonl")
     folder.parent.mkdir(parents=True, exist_ok=True)
     rows = ({"question": question, "answer": _gold(question)} for question in asked)
@@ -95,8 +101,16 @@ def build(
         samples=SamplesConfig(engine=ScriptedEngine(error_rate=0.15), samples=samples, max_tokens=256),
         pairs=PairsConfig(top=top),
     )
-    tools = {"generator": ScriptedTool(ScriptedEngine(error_rate=0.15)), "grader": GraderTool(recipe.solutions)}
-    chosen = [stage for stage in PIPELINE[:stages] if stage.name != "prm"]
+    recipe = DataRecipe.model_validate(recipe.model_dump() | dict(labelling or {}))
+    judges = {f"judge_{number}": ScriptedTool(ScriptedEngine(error_rate=0)) for number, _ in enumerate(recipe.side_labels, 1)}
+    rolling = {"rollout_generator": ScriptedTool(ScriptedEngine(error_rate=0.15)), "known_rollouts": KnownTool(rolled)}
+    tools = {
+        **judges,
+        **rolling,
+        "generator": ScriptedTool(ScriptedEngine(error_rate=0.15)),
+        "grader": GraderTool(recipe.solutions),
+    }
+    chosen = [stage for stage in stages_of(recipe)[: stages + 2 * bool(judges)] if stage.name != "prm"]
     return run(chosen, recipe, Store.create(folder), {**tools, "scorer": SumScorer(shift)}, QuietReporter())
 
 

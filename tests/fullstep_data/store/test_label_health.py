@@ -3,10 +3,11 @@
 from typing import Any
 
 import duckdb
+import polars as pl
 import pytest
 
 from fullstep_data.store import Version
-from fullstep_data.store.label_health import LABEL_HEALTH
+from fullstep_data.store.label_health import LABEL_HEALTH, MAIN_LABELLER
 from fullstep_data.store.views import join_statements, statements
 from schemas import TABLES
 
@@ -103,3 +104,32 @@ def test_every_version_has_the_views(dataset: Version) -> None:
         opened.execute(text)
         ((problems,),) = opened.execute("SELECT count(*) FROM problem_outcomes").fetchall()
         assert problems == dataset.frame("solutions")["problem_id"].n_unique()
+
+
+def test_of_several_labellers_the_one_that_says_most_is_shown_and_a_judge_last(connection: Any) -> None:
+    frame = connection.sql("FROM step_labels").pl()
+    more = {"label": True, "reason": None}
+    judge = frame.with_columns(labeller=pl.lit("a judge"), source=pl.lit("judge"), **{k: pl.lit(v) for k, v in more.items()})
+    connection.register("step_labels", pl.concat([frame, judge.cast(frame.schema)]))
+    assert rows(connection, MAIN_LABELLER) == [("a judge",)]  # eleven labels against nine
+    outcome = judge.with_columns(labeller=pl.lit("b"), source=pl.lit("outcome"))
+    connection.register("step_labels", pl.concat([frame, judge.cast(frame.schema), outcome.cast(frame.schema)]))
+    assert rows(connection, MAIN_LABELLER) == [("b",)]
+
+
+def test_consensus_of_two_labellers(connection: Any) -> None:
+    # A judge that finds all steps right: of the four solutions whose first error the labels tell (f is open), a and c are right
+    # all through; b, d and e have an error that it missed.
+    frame = connection.sql("FROM step_labels").pl()
+    judge = frame.with_columns(labeller=pl.lit("judge"), source=pl.lit("judge"), label=pl.lit(value=True), reason=None)
+    both = pl.concat([frame, judge.cast(frame.schema)])
+    consensus = judge.with_columns(labeller=pl.lit("consensus"), source=pl.lit("consensus")).cast(frame.schema)
+    connection.register("step_labels", pl.concat([both, consensus]))
+    assert rows(connection, "SELECT solution_id, agree, keep, other_first_error FROM label_consensus ORDER BY ALL") == [
+        ("a", True, True, -1),
+        ("b", False, False, 1),
+        ("c", True, True, -1),
+        ("d", False, False, 1),
+        ("e", False, False, 0),
+        ("f", None, False, None),
+    ]
