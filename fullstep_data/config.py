@@ -32,6 +32,20 @@ from fullstep_data.engine_config import (  # noqa: F401 - every section of a rec
     VLLMScoring,
     VLLMSettings,
 )
+from fullstep_data.label_config import (  # noqa: F401 - as above
+    CONSENSUS,
+    JudgeLabels,
+    JudgePromptConfig,
+    MonteCarloLabels,
+    OutcomeLabels,
+    PromptConfig,
+    RolloutBudget,
+    RolloutsConfig,
+    SideLabels,
+    StepLabels,
+    TokenBudget,
+    labeller_of,
+)
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Preset = Literal["gsm8k", "math", "svamp", "aqua", "metamath"]
@@ -118,13 +132,6 @@ class ProblemsConfig(Config):
     audit: AuditConfig | None = None
 
 
-class PromptConfig(Config):
-    """Prompt template: a name in fullstep_data/prompts or a path to a TOML file. chat: use the tokenizer's chat template?"""
-
-    template: str = "steps-few-shot"
-    chat: Literal["auto", "always", "never"] | None = Field(default=None, description="default: what the template says")
-
-
 class ProblemsToSolve(ProblemsConfig):
     """What the stage `problems` needs of a recipe. solutions: a file of solutions, whose rows of other questions are rejects."""
 
@@ -166,98 +173,6 @@ class StepsConfig(Config):
         except re.error as error:
             raise ValueError(f"pattern is not a regular expression: {error}") from error
         return self
-
-
-class OutcomeLabels(Config):
-    """Stage `step_labels`: every step of a solution carries whether its final answer is right (the paper's N = 1)."""
-
-    kind: Literal["outcome"] = "outcome"
-
-
-class RolloutBudget(Config):
-    """Most rollouts, as many per training problem on average; problems of one part share theirs."""
-
-    kind: Literal["rollouts"] = "rollouts"
-    per_problem: int = Field(ge=1)
-
-
-class TokenBudget(Config):
-    """Most sampled tokens, as many per training problem on average; problems of one part share theirs."""
-
-    kind: Literal["tokens"] = "tokens"
-    per_problem: int = Field(ge=1)
-
-
-class MonteCarloLabels(Config):
-    """Stages `rollouts` and `step_labels`: is any of n completions of a prefix right? See fullstep_data/probing.py.
-
-    policy: full = all n, for soft labels too. early-stop = until the first success: the same hard labels. first-error = step by
-    step until the first without success; later steps stay open. binary-search = the first wrong step by halving, approximate.
-    pooled: all solutions through a prefix count as its rollouts; there may then be more than n.
-    budget: what it cannot pay for stays open. It leaves out the labels that cost most, which are mostly wrong steps.
-    engine: None = the one of `samples`: then a solution counts as a rollout of its own prefixes. Another one reads prefixes as
-    text, with temperature, top_p, max_tokens and prompt of `samples`.
-    """
-
-    kind: Literal["monte-carlo"] = "monte-carlo"
-    n: Literal[1, 2, 4, 8, 16] = 8
-    policy: Literal["full", "early-stop", "first-error", "binary-search"] = "early-stop"
-    pooled: bool = False
-    budget: Annotated[RolloutBudget | TokenBudget, Field(discriminator="kind")] | None = None
-    engine: Annotated[HFEngine | ScriptedEngine, Field(discriminator="kind")] | None = None
-    seed: int = 0
-
-
-class JudgePromptConfig(PromptConfig):
-    """Prompt template of a judge: a name in fullstep_data/prompts or a path to a TOML file."""
-
-    template: str = "judge-yes-no"
-
-
-class JudgeLabels(Config):
-    """A generative model is asked of each step whether it is right, after the problem and the steps before it.
-
-    value = P(yes) / (P(yes) + P(no)) of its next token, label = value >= threshold; a step of which it says neither stays open.
-    prompt: a judge's template (fullstep_data/prompts), which names the words for yes and no. top: how many of the most probable
-    tokens are looked through for them (OpenAI's own servers allow 5). engine: None = the one of `samples`. name: tells judges
-    of one recipe apart.
-    """
-
-    kind: Literal["judge"] = "judge"
-    name: str | None = Field(default=None, min_length=1)
-    prompt: JudgePromptConfig = JudgePromptConfig()
-    threshold: float = Field(default=0.5, gt=0, lt=1)
-    top: int = Field(default=20, ge=2)
-    engine: Annotated[HFEngine | VLLMEngine | ServerEngine | ScriptedEngine, Field(discriminator="kind")] | None = None
-
-
-StepLabels = Annotated[OutcomeLabels | MonteCarloLabels | JudgeLabels, Field(discriminator="kind")]
-SideLabels = Annotated[OutcomeLabels | JudgeLabels, Field(discriminator="kind")]
-CONSENSUS = "consensus"
-"""The labeller of what all labellers of a recipe agree on."""
-
-
-def labeller_of(labels: OutcomeLabels | MonteCarloLabels | JudgeLabels) -> str:
-    """Column `labeller`: how the labels are made. The sampler stands with the rollouts."""
-    match labels:
-        case OutcomeLabels():
-            return labels.kind
-        case MonteCarloLabels():
-            return " ".join([labels.kind, f"n={labels.n}", labels.policy, *(["pooled"] if labels.pooled else [])])
-        case JudgeLabels():
-            template = labels.prompt.template.rpartition("/")[2].removesuffix(".toml")
-            words = [labels.kind, *([labels.name] if labels.name else []), template, f"threshold={labels.threshold:g}"]
-            return " ".join(words)
-
-
-class RolloutsConfig(Config):
-    """What the stage `rollouts` needs of a recipe: how labels are made, and how samples were drawn."""
-
-    labels: MonteCarloLabels
-    prompt: PromptConfig = PromptConfig()
-    temperature: float = 1.0
-    top_p: float = 1.0
-    max_tokens: int = 1024
 
 
 class StepScoresConfig(Config):

@@ -208,7 +208,7 @@ def judging(name: str, tool: str, config: Callable[[DataRecipe], Config]) -> Sta
         name=name,
         writes="step_labels",
         run=judge_labels,
-        reads=(Read("steps"), Read("solutions"), Read("problems", TRAIN)),
+        reads=(Read("steps"), Read("solutions"), Read("problems")),
         config=config,
         key_config=judge_key,
         tools=(tool,),
@@ -264,7 +264,7 @@ def _labels_of(labeller: str) -> Read:
 
 def _public(stage: Stage) -> Stage:
     """The stage `step_scores` with a PRM that wants the question."""
-    return replace(stage, run=public_step_scores, reads=(*stage.reads, Read("problems", TRAIN)))
+    return replace(stage, run=public_step_scores, reads=(*stage.reads, Read("problems")))
 
 
 def _agreed(stage: Stage) -> Stage:

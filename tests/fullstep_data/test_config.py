@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from fullstep_data.config import DataRecipe, MonteCarloLabels, OutcomeLabels, labeller_of
+from fullstep_data.config import DataRecipe, MonteCarloLabels, OutcomeLabels
 
 SMALL: dict[str, Any] = {
     "name": "small",
@@ -85,24 +85,6 @@ def test_the_kind_of_labels_may_be_called_source_as_it_once_was() -> None:
 
 
 JUDGE = {"kind": "judge", "engine": {"kind": "scripted"}}
-
-
-def test_labellers_have_names_of_their_own() -> None:
-    read = recipe(
-        side_labels=[JUDGE, JUDGE | {"threshold": 0.7}, JUDGE | {"name": "x"}, {"kind": "outcome"}],
-        step_labels=JUDGE | {"name": "y"},
-    )
-    assert [labeller_of(labels) for labels in (read.step_labels, *read.side_labels)] == [
-        "judge y judge-yes-no threshold=0.5",
-        "judge judge-yes-no threshold=0.5",
-        "judge judge-yes-no threshold=0.7",
-        "judge x judge-yes-no threshold=0.5",
-        "outcome",
-    ]
-    for twice in ([JUDGE, JUDGE], [{"kind": "outcome"}]):
-        with pytest.raises(ValidationError, match="two labellers are called"):
-            recipe(side_labels=twice)
-    assert labeller_of(MonteCarloLabels(n=4, pooled=True)) == "monte-carlo n=4 early-stop pooled"
 
 
 def test_consensus_needs_somebody_to_agree_with() -> None:

@@ -11,6 +11,7 @@ from fullstep_data.config import JudgeLabels, StepsConfig
 from fullstep_data.engines.protocol import Failure, NextTokens
 from fullstep_data.engines.scripted import ScriptedGenerator
 from fullstep_data.judge_labels import NEITHER, judge_key, judge_labels, probability
+from fullstep_data.prompts import Chat
 from fullstep_data.stage import Context, Outcome, Tick, no_tick
 from fullstep_data.steps import steps
 from schemas import TABLES, InputError
@@ -118,6 +119,22 @@ def test_the_key_holds_what_decides_labels_and_the_engine_counts_by_its_identity
     assert judge_key(JudgeLabels.model_validate({"engine": {"kind": "scripted"}})) == key
     others = [{"threshold": 0.6}, {"top": 5}, {"name": "x"}, {"prompt": {"chat": "never"}}]
     assert all(judge_key(JudgeLabels.model_validate(other)) != key for other in others)
+
+
+def test_the_chat_template_is_used_as_the_recipe_says() -> None:
+    """chat goes to the engine: that of the template (auto) unless the recipe says another."""
+    modes: list[str] = []
+
+    class Rendering(Recorder):
+        def render(self, system: str, user: str, chat: Chat) -> str:
+            modes.append(chat)
+            return super().render(system, user, chat)
+
+    judged(Rendering())
+    assert set(modes) == {"auto"}
+    modes.clear()
+    judged(Rendering(), prompt={"chat": "never"})
+    assert set(modes) == {"never"}
 
 
 def test_a_template_for_solutions_is_no_judge_s() -> None:

@@ -188,6 +188,19 @@ def test_the_server_gives_the_samples_of_the_engine(engine: OneVLLM, server: Ser
 
 
 @pytest.mark.vllm
+def test_the_server_judges_as_the_engine_does(engine: OneVLLM, server: ServerGenerator) -> None:
+    """The same next tokens; the server tells bytes that are half a character by one text, so only whole ones are compared."""
+    prompts = [PROMPT, PROMPT + "Step 1: 4 + 3 = 7. ", "How many apples? "]
+    for told, expected in zip(server.next_tokens(prompts, 10), engine.next_tokens(prompts, 10), strict=True):
+        assert not isinstance(told, Failure)
+        assert not isinstance(expected, Failure)
+        found = dict(told)
+        whole = {text: logprob for text, logprob in expected if text.isprintable() and "\ufffd" not in text}
+        assert len(whole) > 3
+        assert {text: found[text] for text in whole} == pytest.approx(whole, abs=1e-4)
+
+
+@pytest.mark.vllm
 def test_the_server_reads_text_as_well(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINY_KEY", KEY)
     text = ServerTool(ServerEngine(url=address, prompts="text", api_key_env="TINY_KEY"), "tiny", None).open({})
