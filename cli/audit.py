@@ -35,6 +35,8 @@ def show_audit(dataset: str, against: Sequence[str], as_json: bool) -> int:
     for name, size in found.sets.items():
         matches = [match for match in found.leaks if match.place == name]
         out.print(section(f"Training problems in {name} ({counted(size, 'question')})", *_told(matches)))
+    if found.leaks:
+        out.print(Text("a build leaves them out where the recipe names the sets in problems.audit.against", style="dim"))
     out.print(section("Test problems in the training split", *_told(found.between_splits)))
     out.print(section("Training problems that repeat another", *_told(found.repeated)))
     view = plain_table("source", "train", "test", right=("train", "test"))

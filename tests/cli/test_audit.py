@@ -19,6 +19,8 @@ def test_a_leak_is_shown_and_makes_the_exit_code(built: Path, tmp_path: Path):
     assert row["problem_id"] in result.stdout
     found = json.loads(invoke(f"fs-data audit out/tiny --against {leaked} --json", built).stdout)
     assert [leak["problem_id"] for leak in found["leaks"]] == [row["problem_id"]]
+    assert "problems.audit.against" in result.stdout
+    assert "problems.audit.against" not in clean
 
 
 def test_an_unknown_set_is_named(built: Path):
