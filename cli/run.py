@@ -57,10 +57,12 @@ def open_dataset(data: str) -> Version:
     """The version in a folder, or one on the Hub, fetched into the cache."""
     if not is_address(data):
         return open_version(data)
+    from cli.hub import ticks
     from fullstep_data.hub.pull import pulled  # the Hub's client takes a second to import
 
     cache = Path(os.environ.get("FULLSTEP_CACHE") or Path.home() / ".cache" / "fullstep")
-    return pulled(parse(data), cache / "datasets")
+    with progress() as reporter:
+        return pulled(parse(data), cache / "datasets", ticks(reporter, "fetch parts"))
 
 
 def eval_options(recipe: Recipe) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from fullstep_data.query import connect
+from fullstep_data.query import Parts, connect
 from fullstep_data.store import Version
 
 POSITIONS = 10
@@ -77,9 +77,12 @@ FROM pairs JOIN solutions c ON c.solution_id = chosen_id JOIN solutions r ON r.s
 Ask = Callable[..., pl.DataFrame]
 
 
-def stats(version: Version) -> dict[str, Any]:
-    """All figures: tables, rejects, rewards, calibration, scores, pairs, diversity, tokens. InputError: a part is missing."""
-    with connect(version) as connection:
+def stats(version: Version, parts: Parts | None = None) -> dict[str, Any]:
+    """All figures: tables, rejects, rewards, calibration, scores, pairs, diversity, tokens. parts: as for `query.connect`.
+
+    InputError: a part is missing.
+    """
+    with connect(version, parts) as connection:
 
         def ask(question: str, params: Any = None) -> pl.DataFrame:
             return connection.sql(question, params=params).pl()
