@@ -268,8 +268,8 @@ def _audited(card: Card) -> str:
     return f"""## Contamination
 
 The {found.problems:,} problems were compared with the evaluation sets named here, and with each other. Each problem counts
-once, by the strictest way in which it is the same: the same text; the same words and signs; 13 words in a row in common; at least 60 % of
-all runs of three words in common.
+once, by the strictest way in which it is the same: the same text; the same words and signs; 13 words in a row in common; at
+least 60 % of all runs of three words in common.
 
 | | {" | ".join(KINDS)} |
 |---|{"---|" * len(KINDS)}
