@@ -56,8 +56,8 @@ def test_steps_by_hand() -> None:
     assert found["auc"] == pytest.approx((7 + 3.5 + 6) / 21)
     # Brier: right .1² * 3 + .3² * 2 + .2² + .6² = .03 + .18 + .04 + .36 = .61; wrong .2² + .8² + .6² = 1.04; (.61 + 1.04) / 10.
     assert found["brier"] == pytest.approx(0.165)
-    # ECE, bins of .1 (in single precision .7 and .9 lie a hair below): 2: .2, none of 1 right: .2. 4: .4, 1 of 1: .6. 6: .6 + .7 +
-    # .7 = 2, 2 of 3: 0. 8: .8 + .8 + .9 * 3 = 4.3, 4 of 5: .3. Together 1.1 of 10 steps.
+    # ECE, bins of .1 (in single precision .7 and .9 lie a hair below): 2: .2, none of 1 right: .2. 4: .4, 1 of 1: .6. 6: .6 +
+    # .7 + .7 = 2, 2 of 3: 0. 8: .8 + .8 + .9 * 3 = 4.3, 4 of 5: .3. Together 1.1 of 10 steps.
     assert found["ece"] == pytest.approx(0.11, abs=1e-6)
     # Right at .5 or above: .9 .8 .9 .9 .6 .7 .8 .7, of which six of the seven right: F1 2 * 6 / (8 + 7) = .8.
     # Wrong below: .2 .4, of which one of the three wrong: F1 2 * 1 / (2 + 3) = .4. PRMScore .6.
