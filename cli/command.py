@@ -19,6 +19,8 @@ import click
 USAGE_ERROR = 2
 DATASET = "DIR[@VERSION]"
 """How help names a dataset."""
+ASKED = f"{DATASET}|hf://OWNER/NAME[@TAG]"
+"""The same, where one on the Hub is asked in place too."""
 INTERRUPTED = 130
 
 

@@ -10,7 +10,7 @@ import sys
 
 import click
 
-from cli.command import DATASET, App, Command
+from cli.command import ASKED, DATASET, App, Command
 from cli.data_exchange import COMMANDS as EXCHANGE
 from cli.processes import Processes, processes_options
 from cli.trackers import trackers_option
@@ -63,7 +63,7 @@ def build(
     cls=Command,
     examples=("fs-data show out/tiny", "fs-data show out/tiny pairs --rows 1"),
 )
-@click.argument("dataset", metavar=DATASET)
+@click.argument("dataset", metavar=ASKED)
 @click.argument("table", required=False)
 @click.option("--rows", default=3, show_default=True, type=click.IntRange(min=0), help="How many rows of the table to show.")
 def show(dataset: str, table: str | None, rows: int) -> None:
@@ -89,7 +89,7 @@ def show(dataset: str, table: str | None, rows: int) -> None:
         'fs-data sql out/tiny@1 "FROM preferences ORDER BY margin DESC LIMIT 5" --format json',
     ),
 )
-@click.argument("dataset", metavar=f"{DATASET}|hf://OWNER/NAME[@TAG]")
+@click.argument("dataset", metavar=ASKED)
 @click.argument("query", required=False)
 @click.option("--file", "script", metavar="FILE", help="Run the statements of a .sql file.")
 @click.option("--version", metavar="VERSION", help="The same as DIR@VERSION.")
@@ -163,7 +163,7 @@ def report(datasets: tuple[str, ...], out: str, problems: int) -> None:
     cls=Command,
     examples=("fs-data stats out/tiny", "fs-data stats out/tiny@1 --json"),
 )
-@click.argument("dataset", metavar=DATASET)
+@click.argument("dataset", metavar=ASKED)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
 def stats(dataset: str, as_json: bool) -> None:
     """Tell how healthy a dataset is.
@@ -183,11 +183,11 @@ def stats(dataset: str, as_json: bool) -> None:
     cls=Command,
     examples=("fs-data log out/tiny", "fs-data log out/tiny-run"),
 )
-@click.argument("dataset", metavar="DIR")
+@click.argument("dataset", metavar="DIR|hf://OWNER/NAME")
 def log(dataset: str) -> None:
     """List the versions of a dataset, the latest first.
 
-    Each with its recipe, tags, rows of each table, and what it was built on.
+    Each with its recipe, tags, rows of each table, and what it was built on. Of a dataset on the Hub: its tags.
     """
     from cli.show import show_log
 

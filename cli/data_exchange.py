@@ -25,8 +25,20 @@ from cli.command import DATASET, Command
 @click.option("--private", is_flag=True, help="Make the repository private. Refused where it is public already.")
 @click.option("--tables", metavar="NAME,…", help="Publish only these tables. [default: all but samples and rollouts]")
 @click.option("--license", "license_id", metavar="ID", help="The licence, as the Hub names it: cc-by-4.0, mit, …")
+@click.option(
+    "--against", metavar="SET", multiple=True, help="Audit the problems against a set, as `fs-data audit` does, for the card."
+)
 @click.option("--dry-run", is_flag=True, help="Show files, sizes and card; send nothing.")
-def push(dataset: str, repo: str, tag: str, private: bool, tables: str | None, license_id: str | None, dry_run: bool) -> None:
+def push(
+    dataset: str,
+    repo: str,
+    tag: str,
+    private: bool,
+    tables: str | None,
+    license_id: str | None,
+    against: tuple[str, ...],
+    dry_run: bool,
+) -> None:
     """Publish a version on the Hugging Face Hub.
 
     One config per table, and the views `preferences` and `stepwise` in the columns of TRL. Everything goes out in one
@@ -36,7 +48,7 @@ def push(dataset: str, repo: str, tag: str, private: bool, tables: str | None, l
     from cli.hub import push as push_dataset
 
     names = None if tables is None else [name.strip() for name in tables.split(",") if name.strip()]
-    push_dataset(dataset, repo, tag, private, names, license_id, dry_run)
+    push_dataset(dataset, repo, tag, private, names, license_id, against, dry_run)
 
 
 @click.command(

@@ -23,7 +23,7 @@ from cli.eval_summary import eval_summary
 from cli.progress import ProgressReporter, progress
 from cli.render import show
 from fullstep_data.calibration import Kind, calibrate
-from fullstep_data.config import Calibration, Columns, Engine, GivenSolutions, Preset, SolutionsConfig
+from fullstep_data.config import Calibration, Columns, Engine, GivenSolutions, Preset, SolutionsConfig, StepsConfig
 from fullstep_data.decoding import Sampled, parse
 from fullstep_data.evaluation import (
     EvalRecipe,
@@ -115,12 +115,15 @@ def decide(samples: str, decode: Sequence[str], prm: str | None, shown: Shown) -
     _require_sampled_rules(decode)
     solutions = upstream.frame("solutions")
     require_samples(solutions, decode, samples, _top_up(upstream, decode))
-    from cli.tools import ScorerTool, find_prm, scorer_identity  # torch
+    from cli.tools import ScorerTool, find_prm, require_prm_reads, scorer_identity  # torch
 
     with _kept(shown) as (folder, reporter):
         folder_of_prm = find_prm(prm, reporter) if prm else None
+        if folder_of_prm:
+            require_prm_reads(upstream, folder_of_prm)
         scorers = scored_by(upstream)
         scorer = scorer_identity(folder_of_prm) if folder_of_prm else (scorers[0] if len(scorers) == 1 else None)
+        not_cut = prm is not None and "steps" not in upstream.tables
         splits = upstream.frame("problems").join(solutions, on="problem_id", how="semi")["split"].unique().to_list()
         recipe = StoredRecipe(
             model=str(upstream.manifest.recipe.get("model", "unknown")),
@@ -128,6 +131,7 @@ def decide(samples: str, decode: Sequence[str], prm: str | None, shown: Shown) -
             decode=tuple(decode),
             split="train" if "train" in splits else "test",
             rescore=prm is not None and scorers != [scorer],
+            steps=StepsConfig.model_validate(upstream.manifest.recipe.get("steps", {})) if not_cut else None,
         )
         require_prm(decode, recipe.prm, calibrated=shown.calibrate is not None)
         recipe = recipe.model_copy(update={"calibrations": _calibrations(recipe, shown, scorer)})

@@ -5,21 +5,23 @@ evaluate_prm("prm", "processbench/gsm8k", Measured(threshold=None))    # F1 of f
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
+from rich.text import Text
 
+from cli.plot import require_plot, write_reliability
 from cli.prm_summary import prm_summary
 from cli.progress import ProgressReporter, progress
 from cli.render import show
 from fullstep_data.engines.tokenizer import load_tokenizer
 from fullstep_data.evaluation import is_dataset
+from fullstep_data.formats.judged import Annotated, Form, annotated, read_judged
 from fullstep_data.prompts import Chat, load_template
-from fullstep_data.sources.processbench import Annotated, Form, processbench, read_processbench
 from fullstep_data.stage import Context
 from fullstep_data.step_scores import step_scores
 from fullstep_data.store import Version, open_version
@@ -34,7 +36,7 @@ FIXED = "fixed"
 class Measured:
     """How it is measured. threshold: a reward below it is an error; None: tuned out of fold. everything: also the problems that
     the PRM was trained on. labeller: whose labels, where there are several. limit: so many rows of a file. template, chat, form:
-    how problems and steps of a file are written for the PRM.
+    how problems and steps of a file are written for the PRM. plot: a PNG file for the reliability of the rewards.
     """
 
     threshold: float | None = 0.5
@@ -45,33 +47,43 @@ class Measured:
     chat: Chat | None = None
     form: Form = "step-labels"
     output: Literal["text", "json"] = "text"
+    plot: Path | None = None
 
 
 def evaluate_prm(prm: str, data: str, how: Measured) -> None:
     """Score labelled steps and show what came of it."""
+    if how.plot:
+        require_plot(how.plot)
     from cli.tools import find_prm  # torch
 
     with progress() as reporter:
         folder = find_prm(prm, reporter)
         if is_dataset(data):
-            annotated, note = _of_dataset(open_version(data), folder, how)
+            known, note = _of_dataset(open_version(data), folder, how)
         else:
-            rows = read_processbench(data, how.limit)
-            annotated, note = processbench(rows, _renderer(folder, how), how.form), f"{len(rows):,} solutions judged by people"
-        scored, dropped = _scored(annotated, folder, reporter)
-    report = {"prm": prm, "data": data, "note": note, **measure(annotated, scored, how.threshold)}
+            rows = read_judged(data, how.limit)
+            known, note = annotated(rows, _renderer(folder, how), how.form), f"{len(rows):,} judged solutions"
+        scored, dropped = _scored(known, folder, reporter)
+    report = {"prm": prm, "data": data, "note": note, **measure(known, scored, how.threshold)}
     report["left_out"] = dict(dropped["reason"].value_counts(sort=True).iter_rows())
+    if how.plot:
+        write_reliability(report["reliability"], how.plot)
     if how.output == "json":
         print(json.dumps(report, indent=1))
         return
-    show(prm_summary(report))
+    show([*prm_summary(report), *([Text(f"\nthe reliability of the rewards: {how.plot}")] if how.plot else [])])
 
 
-def measure(annotated: Annotated, scored: pl.DataFrame, threshold: float | None) -> dict[str, Any]:
+def measure(known: Annotated, scored: pl.DataFrame, threshold: float | None) -> dict[str, Any]:
     """Every figure of the report: of steps, by position, by source, bins, and first errors with the policy of the threshold."""
-    from fullstep_train.metrics import by_position, reliability, validation_metrics
+    from fullstep_train.metrics import by_position, reliability, step_f1, validation_metrics
 
-    frame = annotated.step_labels.join(scored, on=("solution_id", "step_index"), how="inner")
+    at = 0.5 if threshold is None else threshold
+
+    def figures(labels: Sequence[np.ndarray], rewards: Sequence[np.ndarray]) -> dict[str, Any]:
+        return validation_metrics(labels, rewards) | step_f1(labels, rewards, at)
+
+    frame = known.step_labels.join(scored, on=("solution_id", "step_index"), how="inner")
     if frame.is_empty():
         raise InputError(
             "no labelled step was scored, so there is nothing to measure", next_step="see what was left out, and why"
@@ -81,9 +93,9 @@ def measure(annotated: Annotated, scored: pl.DataFrame, threshold: float | None)
     labels = [np.array(label, dtype=np.float64) for label in listed["label"].to_list()]  # null -> NaN
     rewards = [np.array(reward, dtype=np.float64) for reward in listed["reward"].to_list()]
     problems = listed["problem_id"].to_list()
-    sources = [annotated.source.get(problem_id, "") for problem_id in problems]
+    sources = [known.source.get(solution_id, "") for solution_id in listed["solution_id"]]
     by_source = {
-        name: _part(labels, rewards, [source == name for source in sources], validation_metrics)
+        name: _part(labels, rewards, [source == name for source in sources], figures)
         for name in sorted(set(sources))
         if len(set(sources)) > 1
     }
@@ -91,7 +103,7 @@ def measure(annotated: Annotated, scored: pl.DataFrame, threshold: float | None)
     return {
         **size,
         "label_source": sorted(set(frame["source"])),
-        "steps_all": validation_metrics(labels, rewards),
+        "steps_all": figures(labels, rewards),
         "by_source": by_source,
         "by_position": by_position(labels, rewards),
         "reliability": [asdict(one) for one in reliability(labels, rewards)],
@@ -125,7 +137,7 @@ def _first_errors(
         places = [i for i in range(len(errors)) if whole[i] and name in (None, sources[i])]
         result = _at(errors, rewards, halves, places, threshold)
         if name is None:
-            found |= result
+            found |= result | {"by_position": _by_position(errors, rewards, halves, result)}
         else:
             found["by_source"][name] = result
     return found
@@ -149,6 +161,27 @@ def _at(
     # below the half's own threshold is below 0
     shifted = [rewards[i] - best[halves[i]] for i in places]
     return asdict(first_error_f1(chosen, shifted, 0.0)) | {"threshold": None, "thresholds": best}
+
+
+MOST = 8
+"""First errors from this step on are counted together."""
+
+
+def _by_position(
+    errors: Sequence[int], rewards: Sequence[np.ndarray], halves: Sequence[int], found: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Of the solutions whose first error is at step 1, 2 … (from MOST on together): how many, and the share found exactly."""
+    from fullstep_train.metrics import first_error
+
+    thresholds = found.get("thresholds") or [found["threshold"]] * 2
+    hits: dict[int, list[bool]] = {}
+    for error, reward, half in zip(errors, rewards, halves, strict=True):
+        if error >= 0:
+            hits.setdefault(min(error + 1, MOST), []).append(first_error(reward, thresholds[half]) == error)
+    return [
+        {"position": place, "last": place == MOST, "solutions": len(hits[place]), "exact": float(np.mean(hits[place]))}
+        for place in sorted(hits)
+    ]
 
 
 def _of_dataset(version: Version, folder: Path, how: Measured) -> tuple[Annotated, str]:
@@ -177,7 +210,8 @@ def _of_dataset(version: Version, folder: Path, how: Measured) -> tuple[Annotate
     if labels.is_empty():
         raise InputError("the dataset has no labelled steps", where=str(version.path), next_step="give one with step_labels")
     ids = labels["solution_id"].unique().implode()
-    source = dict(version.frame("problems").select("problem_id", "source").iter_rows())
+    problems = version.frame("problems").select("problem_id", "source")
+    source = dict(solutions.join(problems, on="problem_id").select("solution_id", "source").iter_rows())
     solutions, steps = (frame.filter(pl.col("solution_id").is_in(ids)) for frame in (solutions, steps))
     return Annotated(solutions, steps, labels, source), note
 
@@ -195,7 +229,7 @@ def _one_labeller(labels: pl.DataFrame, wanted: str | None, version: Version) ->
     return labels if wanted is None else labels.filter(labeller=wanted)
 
 
-def _scored(annotated: Annotated, folder: Path, reporter: ProgressReporter) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _scored(known: Annotated, folder: Path, reporter: ProgressReporter) -> tuple[pl.DataFrame, pl.DataFrame]:
     """solution_id, step_index, reward of every step that the PRM can take; and what it cannot."""
     from cli.tools import ScorerTool
 
@@ -205,7 +239,7 @@ def _scored(annotated: Annotated, folder: Path, reporter: ProgressReporter) -> t
         reporter.part_progress("step_scores", done / total if total else 1.0, note)
 
     context = Context(None, {"scorer": ScorerTool(folder).open({})}, tick=tick)
-    outcome = step_scores(annotated.solutions, annotated.steps, context)
+    outcome = step_scores(known.solutions, known.steps, context)
     reporter.part_done("step_scores")
     return outcome.rows.select("solution_id", "step_index", "reward"), outcome.rejects
 

@@ -1,7 +1,8 @@
-"""The course of a training as a picture: `fs-train run … --plot FILE.png`.
+"""Pictures: the course of a training (`fs-train run … --plot FILE.png`), the reliability of a PRM (`fs-train eval-prm … --plot`).
 
-    require_plot(path)               # before the training: can it be drawn, and written there?
+    require_plot(path)               # before the work: can it be drawn, and written there?
     write_plot(curve, path)          # one row of figures per optimiser step, as in training.json
+    write_reliability(bins, path)    # the bins of `fullstep_train.metrics.reliability`
 
 Needs the extra `report`.
 """
@@ -47,6 +48,39 @@ def write_plot(curve: Sequence[Mapping[str, float]], path: Path) -> None:
     from vl_convert import vegalite_to_png
 
     replace(path, vegalite_to_png(specification(curve), scale=2))
+
+
+def write_reliability(bins: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Draw the bins into a file."""
+    from vl_convert import vegalite_to_png
+
+    replace(path, vegalite_to_png(reliability_specification(bins), scale=2))
+
+
+def reliability_specification(bins: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """The picture as Vega-Lite: the mean reward of each bin against the share of its steps that are right, on the diagonal where
+    the PRM is calibrated; below it how many steps each bin holds.
+    """
+    import altair as alt
+
+    from fullstep_data.report.charts import PALETTES, style
+
+    palette = PALETTES["light"]
+    unit = alt.Scale(domain=[0, 1])
+    rewards = alt.X("reward_mean:Q", title="mean reward of the bin", scale=unit)
+    frame = pl.DataFrame([{name: one[name] for name in ("low", "high", "steps", "reward_mean", "share")} for one in bins])
+    even = alt.Chart(pl.DataFrame({"at": [0.0, 1.0]})).mark_line(strokeDash=[4, 4], color=palette["open"])
+    diagonal = even.encode(x=alt.X("at:Q", title=None, scale=unit), y=alt.Y("at:Q", title=None, scale=unit))
+    curve = alt.Chart(frame).mark_line(point={"size": 60, "filled": True}, color=palette["right"])
+    measured = curve.encode(x=rewards, y=alt.Y("share:Q", title="share of right steps", scale=unit))
+    counted = alt.Chart(frame).mark_bar(color=palette["right"], opacity=0.5)
+    sizes = counted.encode(
+        x=alt.X("low:Q", title="reward", scale=unit), x2="high:Q", y=alt.Y("steps:Q", title="steps", axis=alt.Axis(tickCount=3))
+    )
+    panels = alt.vconcat(
+        alt.layer(diagonal, measured).properties(width=WIDTH, height=WIDTH), sizes.properties(width=WIDTH, height=HEIGHT // 2)
+    )
+    return {**panels.to_dict(), "config": {**style("light"), "background": palette["paper"], "padding": 20}}
 
 
 def specification(curve: Sequence[Mapping[str, float]]) -> dict[str, Any]:

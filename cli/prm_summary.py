@@ -11,8 +11,11 @@ from rich.text import Text
 
 from cli.render import bar, counted, plain_table, section
 
-FIGURES = ("auc", "accuracy", "brier", "ece", "lowest_is_last")
-MEANING = "auc: are right steps above wrong ones; brier, ece: is a reward a probability (0 is best)"
+FIGURES = ("auc", "accuracy", "brier", "ece", "lowest_is_last", "f1_right", "f1_wrong", "prm_score")
+MEANING = (
+    "auc: are right steps above wrong ones; brier, ece: is a reward a probability (0 is best); f1_right, f1_wrong: right and "
+    "wrong steps found at the threshold; prm_score: their mean, as PRMBench"
+)
 
 
 def prm_summary(report: Mapping[str, Any]) -> list[RenderableType]:
@@ -52,7 +55,15 @@ def _first_errors(found: Mapping[str, Any]) -> list[RenderableType]:
         )
         view.add_row(name, *cells)
     told = "F1: harmonic mean of the accuracy on solutions with an error (its place) and without one (none seen), as ProcessBench"
-    return [view, Text(f"{told}; threshold {found['policy']}", style="dim")]
+    blocks: list[RenderableType] = [view]
+    if found["by_position"]:
+        right = ("first error at step", "solutions", "found exactly")
+        places = plain_table(*right, right=right)
+        for row in found["by_position"]:
+            place = f"{row['position']}{' and later' if row['last'] else ''}"
+            places.add_row(place, f"{row['solutions']:,}", _share(row["exact"]))
+        blocks.append(places)
+    return [*blocks, Text(f"{told}; threshold {found['policy']}", style="dim")]
 
 
 def _reliability(bins: Sequence[Mapping[str, Any]]) -> list[RenderableType]:

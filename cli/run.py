@@ -65,10 +65,12 @@ def open_dataset(data: str) -> Version:
     """The version in a folder, or one on the Hub, fetched into the cache."""
     if not is_address(data):
         return open_version(data)
+    from cli.hub import ticks
     from fullstep_data.hub.pull import pulled  # the Hub's client takes a second to import
 
     cache = Path(os.environ.get("FULLSTEP_CACHE") or Path.home() / ".cache" / "fullstep")
-    return pulled(parse(data), cache / "datasets")
+    with progress() as reporter:
+        return pulled(parse(data), cache / "datasets", ticks(reporter, "fetch parts"))
 
 
 def eval_options(recipe: Recipe) -> str:
@@ -81,6 +83,12 @@ def eval_options(recipe: Recipe) -> str:
 def _require_pairs(version: Version, data: str, name: Learnt) -> None:
     """InputError where there is nothing to train on: told before the evaluation that comes first, which may take long."""
     table = version.table(name)
+    if table.rows and name == "pairs" and "step_scores" not in version.tables:
+        raise InputError(
+            "the pairs have no step rewards (table step_scores), by which the training weighs steps",
+            where=f"{data}, version {version.number}",
+            next_step=f"fs-data build RECIPE --out {shlex.quote(data)} makes them, where the steps of the dataset are labelled",
+        )
     if table.rows:
         return
     rejected = table.record.rejected if table.record else {}

@@ -10,6 +10,8 @@ from rich.text import Text
 
 from cli.build_summary import tables_and_rejects
 from cli.render import cell, console, counted, plain_table, section
+from cli.sql import opened
+from fullstep_data.hub.address import is_address, parse
 from fullstep_data.query import connect, sql
 from fullstep_data.store import Store, Version, open_version, parse_spec
 from fullstep_data.store.history import TableChange, history
@@ -21,10 +23,10 @@ FOUND = 1
 
 def show_version(dataset: str) -> None:
     """Every table of a version with its rows and rejects, and its models."""
-    version = open_version(dataset)
+    version, parts = opened(dataset, None)
     out = console()
     out.print(_title(version), soft_wrap=True)
-    with connect(version) as connection:
+    with connect(version, parts) as connection:
         view = tables_and_rejects(lambda question: connection.sql(question).pl(), list(version.tables))
     out.print(section("Tables", view))
     if version.manifest.models:
@@ -35,7 +37,7 @@ def show_version(dataset: str) -> None:
 
 def show_table(dataset: str, name: str, rows: int) -> None:
     """What a table and its columns mean, and its first rows, each as a block: rows are too wide for lines."""
-    version = open_version(dataset)
+    version, parts = opened(dataset, None)
     table = version.table(name)
     contract = TABLES[name]
     out = console()
@@ -43,13 +45,18 @@ def show_table(dataset: str, name: str, rows: int) -> None:
     out.print(Text(contract.doc))
     out.print(section("Columns", _columns(contract)))
     if rows:
-        first = sql(version, f"SELECT * FROM {name} LIMIT {rows}")
+        first = sql(version, f"SELECT * FROM {name} LIMIT {rows}", parts)
         for number, row in enumerate(first.iter_rows(named=True), start=1):
             out.print(section(f"Row {number}", _record(row)))
 
 
 def show_log(dataset: str) -> None:
-    """The versions of a dataset, the latest first: when, from which recipe, what changed in it, and the rows it led to."""
+    """The versions of a dataset, the latest first: when, from which recipe, what changed in it, and the rows it led to. Of a
+    dataset on the Hub, its tags with the version of each.
+    """
+    if is_address(dataset):
+        _show_published(dataset)
+        return
     path, spec = parse_spec(dataset)
     if spec is not None:
         raise InputError("a log is of the whole dataset", where=dataset, next_step=f"leave the version out: fs-data log {path}")
@@ -67,6 +74,20 @@ def show_log(dataset: str) -> None:
         out.print(
             Padding(Text(", ".join(_grown(name, table) for name, table in entry.tables.items())), (0, 0, 0, 2), expand=False)
         )
+
+
+def _show_published(dataset: str) -> None:
+    """The tags of a dataset on the Hub, in the order of their versions."""
+    from fullstep_data.hub.pull import published  # the Hub's client takes a second to import
+
+    address = parse(dataset)
+    if address.revision is not None:
+        raise InputError("a log is of the whole dataset", where=dataset, next_step="leave the tag out")
+    view = plain_table("tag", "version", "files", "bytes", "commit", right=("version", "files", "bytes"))
+    for one in published(address):
+        view.add_row(one.tag, f"{one.number}", f"{one.files:,}", f"{one.bytes:,}", one.commit[:12])
+    out = console()
+    out.print(view if view.row_count else Text(f"{address} has no tag that names a version"))
 
 
 def show_check(dataset: str) -> int:

@@ -13,17 +13,16 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from cli.render import bar, console, counted, plain_table, section
-from cli.sql import plain
+from cli.sql import opened, plain
 from fullstep_data.stats import AGGREGATIONS, Warned, stats, warnings
-from fullstep_data.store import open_version
 
 LABELS = {"true": "label 1", "false": "label 0", "open": "no label"}
 
 
 def show_stats(dataset: str, as_json: bool) -> None:
     """Print the figures as blocks, or as one JSON object."""
-    version = open_version(dataset)
-    found = stats(version)
+    version, parts = opened(dataset, None)
+    found = stats(version, parts)
     warned = warnings(found)
     if as_json:
         click.echo(json.dumps(plain({"warnings": [asdict(one) for one in warned], **found}), ensure_ascii=False, indent=1))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from pydantic import TypeAdapter
 from transformers.utils import logging as hf_logging
 
 from cli.progress import ProgressReporter
@@ -177,10 +178,39 @@ def eval_tools(recipe: EvalRecipe, reporter: ProgressReporter) -> dict[str, Tool
     }
     if recipe.prm:
         folder = find_prm(recipe.prm, reporter)
-        if isinstance(recipe.engine, HFEngine):
-            require_same_tokenizer(find_model(recipe.engine.model or recipe.model, reporter), folder)
+        writer = _tokenizer_of(recipe.engine, recipe.model)
+        if writer is not None:
+            require_same_tokenizer(find_model(writer, reporter), folder)
         tools["scorer"] = ScorerTool(folder)
     return tools
+
+
+def _tokenizer_of(engine: Engine, model: str) -> str | None:
+    """The model, or folder, whose tokenizer makes an engine's prompts; None where they are plain text. model: of the recipe."""
+    match engine:
+        case HFEngine() | VLLMEngine():
+            return engine.model or model
+        case ServerEngine():
+            return None if engine.prompts == "text" else engine.tokenizer or model
+        case _:
+            return None
+
+
+def require_prm_reads(version: Version, prm: Path) -> None:
+    """InputError where a PRM has another tokenizer than what made the prompts of stored samples; nothing is told where that model
+    is not on this machine.
+    """
+    recipe = version.manifest.recipe
+    settings = recipe.get("engine") or recipe.get("samples", {}).get("engine")
+    if settings is None:  # an import
+        return
+    writer = _tokenizer_of(TypeAdapter[Engine](Engine).validate_python(settings), str(recipe.get("model", "")))
+    try:
+        model = None if writer is None else resolve(writer)
+    except InputError:
+        return
+    if isinstance(model, Path):
+        require_same_tokenizer(model, prm)
 
 
 def find_prm(name: str, reporter: ProgressReporter) -> Path:

@@ -274,7 +274,7 @@ def push(
     "--data",
     required=True,
     metavar="DIR[@VERSION]|SET|FILE",
-    help="A dataset with step_labels; processbench or a part of it (processbench/gsm8k); a file in the form of ProcessBench.",
+    help="A dataset with step_labels; processbench, a part of it (processbench/gsm8k) or prmbench; a file in their form.",
 )
 @click.option(
     "--threshold",
@@ -292,6 +292,7 @@ def push(
     "--form", default="step-labels", show_default=True, type=click.Choice(get_args(Form)), help="How a FILE's steps are written."
 )
 @click.option("--format", "output", default="text", show_default=True, type=click.Choice(("text", "json")), help="Output.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw how far rewards are probabilities.")
 def eval_prm(
     prm: str,
     data: str,
@@ -303,12 +304,13 @@ def eval_prm(
     chat: Chat | None,
     form: Form,
     output: Literal["text", "json"],
+    plot: Path | None,
 ) -> None:
     """How good are the rewards of a PRM, on steps with known labels?
 
-    AUC, accuracy, Brier score and calibration error of steps, overall, by source and by position; a reliability table;
-    and first errors: exact matches and ProcessBench's F1, with the policy by which the threshold was chosen. Of a dataset
-    that trained the PRM only the problems count that its training held back.
+    AUC, accuracy, Brier score, calibration error and PRMBench's score of steps, overall, by source and by position; a
+    reliability table; and first errors: exact matches, by their position too, and ProcessBench's F1, with the policy by
+    which the threshold was chosen. Of a dataset that trained the PRM only the problems count that its training held back.
     """
     from cli.evaluate_prm import Measured, evaluate_prm
 
@@ -325,6 +327,7 @@ def eval_prm(
         chat=chat,
         form=form,
         output=output,
+        plot=plot,
     )
     evaluate_prm(prm, data, how)
 

@@ -48,7 +48,7 @@ def train_summary(predictions: pl.DataFrame, training: Training, eval_options: s
     return [
         section("Training", *training_curve(training)),
         section("Greedy accuracy on held-out problems", accuracy_table(accuracy(predictions)), *reading(predictions)),
-        _next(eval_options, data, out),
+        _next(eval_options if predictions.height else None, data, out),
     ]
 
 
@@ -107,13 +107,17 @@ def reading(predictions: pl.DataFrame) -> list[Text]:
     return [Text(line) for line in lines]
 
 
-def _next(eval_options: str, data: str, out: str) -> Text:
+def _next(eval_options: str | None, data: str, out: str) -> Text:
+    """eval_options None: the dataset has no held-out problems, so nothing was answered."""
     data, out = shlex.quote(data), shlex.quote(out)
+    rewards = (f"fs-data show {data} step_scores", "the step rewards that weighted the training")
+    if eval_options is None:
+        return next_commands((rewards,))
     question = "SELECT question, gold, model, answer, correct FROM predictions ORDER BY question, model DESC"
     return next_commands(
         (
             (f'fs-data sql {out} "{question}"', "every answer, before and after"),
-            (f"fs-data show {data} step_scores", "the step rewards that weighted the training"),
+            rewards,
             (f"fs-train eval --model MODEL --problems {data} {eval_options}", "measure another model on the same problems"),
         )
     )

@@ -77,11 +77,11 @@ def audit(version: Version, sets: Sequence[QuestionSet]) -> Audit:
         sources={
             name: {split: counts[name, split] for split in ("train", "test")} for name in sorted({name for name, _ in counts})
         },
-        licence=_licence(version.manifest.recipe),
+        licence=licence_of(version.manifest.recipe),
     )
 
 
-def _licence(recipe: Any) -> str | None:
+def licence_of(recipe: Any) -> str | None:
     """The licence of the source that a recipe names; None where we do not know it."""
     section = recipe.get("problems") if isinstance(recipe, dict) else None
     source = section.get("source", {}) if isinstance(section, dict) else {}

@@ -75,10 +75,14 @@ class EvalRecipe(Evaluated):
 
 
 class StoredRecipe(Evaluated):
-    """Decide anew over the samples of another dataset. split: of its problems. rescore: by `prm`; else by its own step_scores."""
+    """Decide anew over the samples of another dataset. split: of its problems. rescore: by `prm`; else by its own step_scores.
+
+    steps: how to cut the samples, where that dataset has not (it was made without a PRM); None where it has.
+    """
 
     split: Literal["train", "test"]
     rescore: bool
+    steps: StepsConfig | None = None
 
 
 def evaluation(recipe: EvalRecipe) -> tuple[Stage, ...]:
@@ -97,7 +101,8 @@ def stored(recipe: StoredRecipe) -> tuple[Stage, ...]:
     """The stages over stored samples: rewards by another PRM where asked for, and the rules."""
     require_prm(recipe.decode, recipe.prm, calibrated=bool(recipe.calibrations))
     where = f"split = '{recipe.split}'"
-    return (*([_of_pipeline("step_scores")] if recipe.rescore else []), _votes(scored=bool(recipe.prm), where=where))
+    cut = [_of_pipeline("steps")] if recipe.steps else []
+    return (*cut, *([_of_pipeline("step_scores")] if recipe.rescore else []), _votes(scored=bool(recipe.prm), where=where))
 
 
 def require_prm(decode: Sequence[str], prm: str | None, calibrated: bool) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from fullstep_data.query import connect
+from fullstep_data.query import Parts, connect
 from fullstep_data.store import Version
 from fullstep_data.store.label_health import MAIN_LABELLER
 
@@ -92,12 +92,13 @@ SCORER = "SELECT scorer FROM step_scores GROUP BY scorer ORDER BY count(*) DESC,
 Ask = Callable[..., pl.DataFrame]
 
 
-def stats(version: Version) -> dict[str, Any]:
-    """All figures: tables, rejects, rewards, calibration, labellers, scores, pairs, diversity, tokens.
+def stats(version: Version, parts: Parts | None = None) -> dict[str, Any]:
+    """All figures: tables, rejects, rewards, calibration, labellers, scores, pairs, diversity, tokens. parts: as for
+    `query.connect`.
 
     InputError: a part is missing.
     """
-    with connect(version, memory=MEMORY) as connection:
+    with connect(version, parts, memory=MEMORY) as connection:
 
         def ask(question: str, params: Any = None) -> pl.DataFrame:
             return connection.sql(question, params=params).pl()

@@ -4,6 +4,7 @@
     by_position(labels, rewards)             # the same for first steps, second steps …
     reliability(labels, rewards)             # rewards in bins: what was promised, what came true
     first_error_f1(errors, rewards, 0.5)     # ProcessBench: errors[i] = index of the first wrong step, -1 for none
+    step_f1(labels, rewards, 0.5)            # PRMBench: are right and wrong steps told apart, wherever they stand
 
 Numbers that the data do not define (no steps, one class) are null, with the reason beside them.
 """
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import brier_score_loss, roc_auc_score
+from sklearn.metrics import brier_score_loss, f1_score, roc_auc_score
 
 ECE_BINS = 10
 
@@ -136,6 +137,18 @@ def best_threshold(errors: Sequence[int], rewards: Sequence[np.ndarray]) -> floa
     scored = [(first_error_f1(errors, rewards, candidate / 100).f1, candidate / 100) for candidate in range(101)]
     known = [(f1, candidate) for f1, candidate in scored if f1 is not None]
     return max(known, key=lambda pair: (pair[0], -pair[1]))[1] if known else 0.5
+
+
+def step_f1(labels: Sequence[np.ndarray], rewards: Sequence[np.ndarray], threshold: float) -> dict[str, float | None]:
+    """f1_right, f1_wrong: F1 of finding right steps (reward at or above the threshold) and wrong ones. prm_score: their mean,
+    PRMBench's PRMScore (Song et al., arXiv 2501.03124). None where the labels are of one kind.
+    """
+    truth, score = _known(labels, rewards)
+    if len(np.unique(truth)) < 2:
+        return {"f1_right": None, "f1_wrong": None, "prm_score": None}
+    found = (score >= threshold).astype(np.int64)
+    right, wrong = (float(f1_score(truth, found, pos_label=kind)) for kind in (1, 0))
+    return {"f1_right": right, "f1_wrong": wrong, "prm_score": (right + wrong) / 2}
 
 
 def expected_calibration_error(truth: np.ndarray, score: np.ndarray) -> float:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -30,6 +30,7 @@ from fullstep_data.engines.tokenizer import ModelTokenizer, load_tokenizer
 from fullstep_data.prompts import Chat, plain_prompt
 from fullstep_data.stage import Tick, no_tick
 from schemas import InputError
+from schemas.ids import content_id
 
 # What a model's own generation config recommends must not bend the distribution that was asked for: 0, 1 and -1 switch it off.
 _PLAIN_SAMPLING = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "repeat_penalty": 1.0}
@@ -50,8 +51,15 @@ class ServerTool:
     tokenizer: str | None
 
     def identity(self, models: Mapping[str, Path]) -> str:
-        """Name at the server and content of the tokenizer's folder. The address does not count: servers move."""
-        return f"server:{self.model}:{model_identity(self.tokenizer, weights=False) if self.tokenizer else 'text'}"
+        """Name at the server and content of the tokenizer's folder. The address does not count: servers move.
+
+        A server that calls its model by a path of its own is told by the last name of that and a hash of the whole: the identity
+        stands in rows, which are published.
+        """
+        name = self.model
+        if name.startswith(("/", "~")):
+            name = f"{PurePosixPath(name).name}-{content_id(name)[:8]}"
+        return f"server:{name}:{model_identity(self.tokenizer, weights=False) if self.tokenizer else 'text'}"
 
     def open(self, models: Mapping[str, Path]) -> "ServerGenerator":
         config = self.config

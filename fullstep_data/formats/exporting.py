@@ -44,9 +44,12 @@ def export(
     writer = _writer(form)
     config = parse_options(writer.options, options, f"export {form.name}")
     ending = _ending(path)
-    for table in writer.needs:
-        if version.table(table).rows == 0:
-            raise InputError(f"the dataset has no rows in {table}, which {form.name} needs", where=str(version.path))
+    for needed in writer.needs:
+        tables = (needed,) if isinstance(needed, str) else needed
+        if not any(table in version.tables and version.tables[table].rows for table in tables):
+            version.table(tables[-1])  # says which tables there are
+            what = f"the dataset has no rows in {' or '.join(tables)}, which {form.name} needs"
+            raise InputError(what, where=str(version.path), next_step=f"`fs-data show {version.path}` tells why there are none")
     report = Report(lost=writer.lost)
     records = _records(writer, version, config, (labeller, scorer), report)
     with _whole(path) as temp:

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from fullstep_data.formats.group import Group, Pair, Solution
+from fullstep_data.formats.group import Group, Pair, Solution, StepPair
 from fullstep_data.query import connect
 from fullstep_data.store import Version
 from fullstep_data.store.parquet import decode
@@ -31,6 +31,7 @@ def groups(version: Version, labeller: str | None = None, scorer: str | None = N
         version.table(name)
     labeller = _one_of(version, "step_labels", "labeller", labeller)
     scorer = _one_of(version, "step_scores", "scorer", scorer)
+    by_step = "step_pairs" in version.tables and version.tables["step_pairs"].rows > 0
     chunks = dict.fromkeys(part.slice.chunk for part in version.tables["problems"].parts)
     for chunk in chunks:
         tables = {name: _frame(version, name, chunk) for name in ("problems", "solutions", "steps", "pairs")}
@@ -43,7 +44,8 @@ def groups(version: Version, labeller: str | None = None, scorer: str | None = N
             .join(rewards.select(*_BY_STEP, pl.col("reward").cast(pl.Float64)), on=_BY_STEP, how="left")
             .sort(_BY_STEP)
         )
-        yield from _of_chunk(_Chunk(tables["problems"], tables["solutions"], steps, tables["pairs"]))
+        step_pairs = _frame(version, "step_pairs", chunk) if by_step else None
+        yield from _of_chunk(_Chunk(tables["problems"], tables["solutions"], steps, tables["pairs"], step_pairs))
 
 
 @dataclass(frozen=True)
@@ -52,18 +54,21 @@ class _Chunk:
     solutions: pl.DataFrame
     steps: pl.DataFrame
     pairs: pl.DataFrame
+    step_pairs: pl.DataFrame | None
 
 
 def _of_chunk(chunk: _Chunk) -> Iterator[Group]:
     steps = {key[0]: rows for key, rows in chunk.steps.partition_by("solution_id", as_dict=True).items()}
     solutions = _by_problem(chunk.solutions.sort("problem_id", "sample_index", "solution_id"))
     pairs = _by_problem(chunk.pairs)
+    step_pairs = None if chunk.step_pairs is None else _by_problem(chunk.step_pairs)
     for problem in chunk.problems.iter_rows(named=True):
         rows = [row for row in solutions.get(problem["problem_id"], ()) if row["solution_id"] in steps]
         if not rows:
             continue
         places = {row["solution_id"]: place for place, row in enumerate(rows)}
-        found = [pair for pair in pairs.get(problem["problem_id"], ()) if {pair["chosen_id"], pair["rejected_id"]} <= set(places)]
+        found = _among(pairs.get(problem["problem_id"], ()), places)
+        of_steps = None if step_pairs is None else _among(step_pairs.get(problem["problem_id"], ()), places)
         yield Group(
             problem["question"],
             answer=problem["answer"],
@@ -71,7 +76,15 @@ def _of_chunk(chunk: _Chunk) -> Iterator[Group]:
             source=problem["source"],
             solutions=tuple(_solution(row, steps[row["solution_id"]]) for row in rows),
             pairs=tuple(_pairs(found, places)),
+            step_pairs=None
+            if of_steps is None
+            else tuple(StepPair(places[row["chosen_id"]], places[row["rejected_id"]], row["step_index"]) for row in of_steps),
         )
+
+
+def _among(rows: Sequence[dict[str, Any]], places: dict[str, int]) -> list[dict[str, Any]]:
+    """The pairs of which both solutions are there."""
+    return [row for row in rows if row["chosen_id"] in places and row["rejected_id"] in places]
 
 
 def _solution(row: dict[str, Any], steps: pl.DataFrame) -> Solution:

@@ -50,11 +50,20 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class StepPair:
+    """A preference between two next steps: positions of two solutions in their group that are equal before step `step`."""
+
+    chosen: int
+    rejected: int
+    step: int
+
+
+@dataclass(frozen=True)
 class Group:
     """A problem and solutions of it. answer: gold. source: name of the data set inside the file, where it gives one.
 
-    prompt: the whole text before the solutions, where the file gives it. notes: lossy decisions that were taken, counted in the
-    report.
+    prompt: the whole text before the solutions, where the file gives it. step_pairs: None where the dataset has no such table, or
+    no rows in it. notes: lossy decisions that were taken, counted in the report.
     """
 
     question: str
@@ -64,6 +73,7 @@ class Group:
     prompt: str | None = None
     solutions: tuple[Solution, ...] = ()
     pairs: tuple[Pair, ...] = ()
+    step_pairs: tuple[StepPair, ...] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -110,12 +120,12 @@ class Reader:
 class Writer:
     """How a format is written. write(group, options): the records of one problem; what cannot be told is a `Left` among them.
 
-    needs: tables without which there is nothing to write. lost: what the format has no place for.
+    needs: tables without which there is nothing to write; of several in brackets, one. lost: what the format has no place for.
     """
 
     write: Callable[[Group, Any], Iterable["Record | Left"]]
     options: type[Config] = NoOptions
-    needs: tuple[str, ...] = ()
+    needs: tuple[str | tuple[str, ...], ...] = ()
     lost: tuple[str, ...] = ()
 
 

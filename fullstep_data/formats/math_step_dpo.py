@@ -6,6 +6,9 @@
 The pipeline writes `prefix` and `original_chosen` in place of `initial_reason_steps` and `full_chosen`, and no whole rejected
 solution; its intermediate lines (`instruction`, `prefix`, `output`) hold one wrong solution each. A solution is prefix and
 continuation. Steps of the prefix and the chosen step are labelled right, the rejected step wrong, what follows is open.
+
+Out go the rows of `step_pairs`, where the dataset has some: the first wrong step of a solution against a right one from the same
+prefix. Else (or by the option `records`) those pairs of whole solutions that begin alike, cut where they part.
 """
 
 import re
@@ -24,6 +27,7 @@ from fullstep_data.formats.group import (
     Reader,
     Record,
     Solution,
+    StepPair,
     Unusable,
     Writer,
     optional_text,
@@ -39,6 +43,9 @@ class WriteOptions(Config):
     """Options of the export."""
 
     variant: Literal["dataset", "pipeline"] = Field(default="dataset", description="columns of the data set, or of its pipeline")
+    records: Literal["step-pairs", "pairs"] | None = Field(
+        default=None, description="the table that records come from (else step_pairs, if it has rows)"
+    )
 
 
 def read(record: Record, options: Config) -> Iterator[Group]:
@@ -88,17 +95,22 @@ def _solution(prefix: Any, full: str, step: str | None, right: bool, finished: b
 
 
 def write(group: Group, options: WriteOptions) -> Iterator[Record | Left]:
-    """One record per pair whose solutions share a prefix of steps and then differ."""
-    for pair in group.pairs:
-        chosen, rejected = group.solutions[pair.chosen], group.solutions[pair.rejected]
-        together = zip(chosen.steps, rejected.steps, strict=False)
-        shared = sum(1 for _ in takewhile(lambda both: both[0] == both[1], together))
-        if shared >= min(len(chosen.steps), len(rejected.steps)):
+    """One record per pair of next steps; or per pair of solutions that share a prefix of steps and then differ."""
+    by_step = options.records == "step-pairs" or (options.records is None and group.step_pairs is not None)
+    for pair in (group.step_pairs or ()) if by_step else group.pairs:
+        chosen, rejected = group.solutions[pair.chosen].steps, group.solutions[pair.rejected].steps
+        shared = pair.step if isinstance(pair, StepPair) else _shared(chosen, rejected)
+        if shared >= min(len(chosen), len(rejected)):
             yield Left("one solution of the pair is the beginning of the other")
         elif group.answer is None:
             yield Left("the problem has no gold answer")
         else:
-            yield _record(group, "".join(chosen.steps[:shared]), chosen.steps[shared:], rejected.steps[shared:], options)
+            yield _record(group, "".join(chosen[:shared]), chosen[shared:], rejected[shared:], options)
+
+
+def _shared(chosen: tuple[str, ...], rejected: tuple[str, ...]) -> int:
+    """How many steps both begin with."""
+    return sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(chosen, rejected, strict=False)))
 
 
 def _record(group: Group, prefix: str, chosen: tuple[str, ...], rejected: tuple[str, ...], options: WriteOptions) -> Record:
@@ -134,7 +146,7 @@ MATH_STEP_DPO = Format(
     writer=Writer(
         write,
         WriteOptions,
-        needs=("pairs",),
+        needs=(("step_pairs", "pairs"),),
         lost=(
             "labels, rewards and scores; line ends of chosen and rejected",
             "the prefix ends after the label of the compared step",

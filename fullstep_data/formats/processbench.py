@@ -24,7 +24,7 @@ def read(record: Record, options: ReadOptions) -> Iterator[Group]:
     steps, first_wrong, correct = texts_of(record, "steps"), record.get("label"), record.get("final_answer_correct")
     if isinstance(first_wrong, bool) or not isinstance(first_wrong, int) or not -1 <= first_wrong < len(steps):
         raise Unusable("label is not -1 or the number of a step", repr(first_wrong))
-    if not isinstance(correct, bool):
+    if not isinstance(correct, bool | None):
         raise Unusable("final_answer_correct is not a boolean")
     right = len(steps) if first_wrong == -1 else first_wrong
     labels = tuple(1.0 if place < right else 0.0 if place == right else None for place in range(len(steps)))
@@ -36,7 +36,7 @@ def read(record: Record, options: ReadOptions) -> Iterator[Group]:
 PROCESSBENCH = Format(
     name="processbench",
     about="ProcessBench: problem, steps, label (first wrong step or -1)",
-    looks_like=lambda record: "final_answer_correct" in record and isinstance(record.get("steps"), list),
+    looks_like=lambda record: {"problem", "steps", "label"} <= set(record) and isinstance(record["steps"], list),
     reader=Reader(
         read,
         ReadOptions,

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from fullstep_data.audit import KINDS, Audit, Match, licence_of
 from fullstep_data.hub.front_matter import features, merged
 from fullstep_data.hub.views import MEANINGS
 from fullstep_data.store import Manifest
@@ -47,7 +48,7 @@ class Facts:
     """What is read out of the rows. sources: problems by source. rewards: label, steps, mean and 10 and 90 % quantile.
 
     bins: by label, steps in each bin of the picture. prm: validation metrics, where this build trained the PRM. left_out: rows
-    that a view cannot carry.
+    that a view cannot carry. audit: of the problems against the evaluation sets that were named for this push.
     """
 
     sources: Sequence[tuple[str, int]]
@@ -55,6 +56,7 @@ class Facts:
     bins: dict[bool | None, list[int]]
     prm: dict[str, float] | None
     left_out: dict[str, int]
+    audit: Audit | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Card:
 
 def dataset_card(card: Card, readme: str | None) -> str:
     """The README. readme: the one on the Hub, whose other content stays."""
-    parts = (_what, _made, _rewards, _use, _columns, _limits, _lineage, _licence, _citation)
+    parts = (_what, _made, _rewards, _use, _columns, _limits, _audited, _lineage, _licence, _citation)
     return merged(readme, _front(card), "\n\n".join(text for part in parts if (text := part(card))))
 
 
@@ -237,7 +239,6 @@ def _limits(card: Card) -> str:
     for name, count in card.facts.left_out.items():
         if count:
             lines.append(f"`{name}` leaves out {count:,} rows that its form cannot carry (two prompts, or a label left open).")
-    lines.append("Contamination: not audited. Nothing was compared with the test sets of any benchmark.")
     if "samples" not in card.manifest.tables:
         lines.append("The raw output of the sampler is not published; `solutions` holds every graded text.")
     lines.append("The texts were written by a model and were not read by people.")
@@ -248,6 +249,35 @@ _OUTCOME = (
     "Step labels are outcomes (N = 1): every step carries whether the final answer is right. A wrong step in a solution with a "
     "right answer is labelled 1, and a right step in a solution with a wrong answer is labelled 0."
 )
+
+
+def _audited(card: Card) -> str:
+    found = card.facts.audit
+    if found is None:
+        return (
+            "## Contamination\n\nNot audited: the problems were not compared with the test set of any benchmark (`fs-data push` "
+            "with `--against SET` does that)."
+        )
+    rows = [
+        (f"training problems that stand in {name} ({size:,} questions)", [one for one in found.leaks if one.place == name])
+        for name, size in found.sets.items()
+    ]
+    rows += [("test problems that stand in the training split", found.between_splits)]
+    rows += [("training problems that repeat one before", found.repeated)]
+    table = "\n".join(f"| {what} | {' | '.join(_of_kinds(matches))} |" for what, matches in rows)
+    return f"""## Contamination
+
+The {found.problems:,} problems were compared with the evaluation sets named here, and with each other. Each problem counts
+once, by the strictest way in which it is the same: the same text; the same words and signs; 13 words in a row in common; at
+least 60 % of all runs of three words in common.
+
+| | {" | ".join(KINDS)} |
+|---|{"---|" * len(KINDS)}
+{table}"""
+
+
+def _of_kinds(matches: Sequence[Match]) -> list[str]:
+    return [f"{sum(one.kind == kind for one in matches):,}" for kind in KINDS]
 
 
 def _lineage(card: Card) -> str:
@@ -268,7 +298,9 @@ each stage was configured with, and which parts it was made from; it has SHA-256
 
 def _licence(card: Card) -> str:
     stated = f"Published under `{card.license}`." if card.license else "No licence was named for this version."
-    kept = "Problems keep the licence of their source (see above); solutions are a model's output."
+    known = licence_of(card.manifest.recipe)
+    source = f", which its authors state as {known}" if known else " (see above)"
+    kept = f"Problems keep the licence of their source{source}; solutions are a model's output."
     return f"## Licence and sources\n\n{stated} {kept}"
 
 

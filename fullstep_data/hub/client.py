@@ -17,6 +17,7 @@ from typing import Literal, TypeVar
 
 import httpx2
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token, hf_hub_download, set_client_factory
+from huggingface_hub.constants import HF_HUB_DISABLE_PROGRESS_BARS
 from huggingface_hub.errors import (
     HfHubHTTPError,
     LocalEntryNotFoundError,
@@ -25,7 +26,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import disable_progress_bars
+from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 from huggingface_hub.utils._http import default_client_factory
 
 from schemas import InputError
@@ -54,10 +55,10 @@ class Stored:
 
 
 class Hub:
-    """The repository `repo` (owner/name) of a kind."""
+    """The repository `repo` (owner/name) of a kind. bars: the client draws its own while it sends files."""
 
-    def __init__(self, repo: str, kind: Kind) -> None:
-        self.repo, self.kind = repo, kind
+    def __init__(self, repo: str, kind: Kind, bars: bool = False) -> None:
+        self.repo, self.kind, self._bars = repo, kind, bars
         set_client_factory(_client)
         disable_progress_bars()
 
@@ -141,9 +142,14 @@ class Hub:
             CommitOperationAdd(path_in_repo=path, path_or_fileobj=content) for path, content in additions.items()
         ]
         operations += [CommitOperationDelete(path_in_repo=path) for path in sorted(deletions)]
-        commit = self.api.create_commit(
-            self.repo, operations, commit_message=title, repo_type=self.kind, revision="main", parent_commit=parent
-        )
+        if self._bars and not HF_HUB_DISABLE_PROGRESS_BARS:
+            enable_progress_bars()
+        try:
+            commit = self.api.create_commit(
+                self.repo, operations, commit_message=title, repo_type=self.kind, revision="main", parent_commit=parent
+            )
+        finally:
+            disable_progress_bars()
         return str(commit.oid)
 
     def add_tag(self, tag: str, commit: str) -> None:
@@ -225,7 +231,7 @@ _TOLD = {
 
 def passing(error: BaseException) -> bool:
     """May the same request go through at another time? Not where no connection came about at all."""
-    if any(isinstance(cause, httpx2.ConnectError) for cause in _causes(error)):
+    if any(isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout) for cause in _causes(error)):
         return False
     return status(error) in _PASSING or (status(error) is None and lost(error))
 

@@ -7,19 +7,20 @@ The repository has the form of a dataset folder, so what `hf download` fetches i
 versions/N.json, views.sql. A table's parts never change, so a new version sends only the parts that are new.
 
 Nothing goes out that was not named: `samples` and `rollouts` (raw output) only on demand, models never; a path of this machine
-in the recipe loses its folders.
+in the recipe loses its folders, a server its address.
 """
 
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from fullstep_data.audit import Audit, QuestionSet, audit
 from fullstep_data.hub.card import Card, Config, Facts, dataset_card
 from fullstep_data.hub.histogram import BINS, picture
 from fullstep_data.hub.publish import Bundle
@@ -42,21 +43,36 @@ def default_tables(version: Version) -> list[str]:
 
 @contextmanager
 def dataset_bundle(
-    version: Version, tables: Sequence[str] | None, repo: str, tag: str, license_id: str | None
+    version: Version,
+    tables: Sequence[str] | None,
+    repo: str,
+    tag: str,
+    license_id: str | None,
+    against: Sequence[QuestionSet] = (),
+    tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Bundle]:
-    """The bundle; its views are files in a folder that is gone afterwards. tables: None for `default_tables`.
+    """The bundle; its views are files in a folder that is gone afterwards. tables: None for `default_tables`. against:
+    evaluation sets that the card's audit compares the problems with. tick: told of the parts that were checked and of how many
+    there are.
 
-    InputError: no such table, nothing to publish, or a part that is missing or was altered.
+    InputError: no such table, nothing to publish, a part that is missing or was altered, rows that name folders of this machine.
     """
     names = _named(version, default_tables(version) if tables is None else tables)
     manifest = published(version.manifest, names)
     public = Version(version.path, manifest)
-    for table in public.tables.values():
-        for file in table.stored:
-            file.content()
+    stored = [file for table in public.tables.values() for file in table.stored]
+    for done, file in enumerate(stored):
+        tick(done, len(stored))
+        file.content()
+    tick(len(stored), len(stored))
+    _require_no_folders(public)
+    found = (
+        audit(version, [QuestionSet(without_folders(one.name, "path"), one.questions) for one in against]) if against else None
+    )
     with tempfile.TemporaryDirectory(prefix="fullstep-push-") as folder:
         views = write_views(public, names, Path(folder))
-        yield _bundle(public, version, views, repo, tag, license_id)
+        told = facts(public, version, views, found)
+        yield _bundle(public, views, Card(repo, tag, license_id, manifest, _configs(public, views), told))
 
 
 def published(manifest: Manifest, tables: Sequence[str]) -> Manifest:
@@ -71,18 +87,25 @@ def published(manifest: Manifest, tables: Sequence[str]) -> Manifest:
 
 
 def without_folders(value: Any, key: str = "") -> Any:
-    """The value with every path in it cut to its last name; a Hub id (one slash) and the files inside fullstep stay."""
+    """The value with every path in it cut to its last name, and without addresses of servers and names of environment variables;
+    a Hub id (one slash) and the files inside fullstep stay.
+    """
     if isinstance(value, dict):
         return {name: without_folders(one, str(name)) for name, one in value.items()}
     if isinstance(value, list | tuple):
         return [without_folders(one, key) for one in value]
-    if not isinstance(value, str) or key == "pattern" or value.startswith("builtin:"):
-        return value
-    if re.match(r"[A-Za-z]:[\\/]|\\\\", value):
-        return PureWindowsPath(value).name
-    if value.startswith(("/", "~", "./", "../", "file:")) or key in ("path", "template") or _is_deep(value):
-        return PurePosixPath(value).name
-    return value
+    return _without_folders_of(value, key) if isinstance(value, str) and key != "pattern" else value
+
+
+def _without_folders_of(text: str, key: str) -> str | None:
+    if key == "api_key_env":
+        return None
+    if re.match(r"https?://", text):
+        return "a server"
+    if re.match(r"[A-Za-z]:[\\/]|\\\\", text):
+        return PureWindowsPath(text).name
+    is_path = text.startswith(("/", "~", "./", "../", "file:")) or key in ("path", "template") or _is_deep(text)
+    return PurePosixPath(text).name if is_path and not text.startswith("builtin:") else text
 
 
 def _is_deep(text: str) -> bool:
@@ -111,17 +134,37 @@ def _named(version: Version, tables: Sequence[str]) -> list[str]:
     return [name for name in known if name in tables]
 
 
-def _bundle(public: Version, version: Version, views: Sequence[View], repo: str, tag: str, license_id: str | None) -> Bundle:
+_NAMES = ("sampler", "grader", "labeller", "scorer", "policy", "model", "source")
+"""Columns that say by what a row was made: the only ones in which a path of this machine may stand, where a user typed one."""
+
+
+def _require_no_folders(public: Version) -> None:
+    """InputError where a row says by an absolute path what it was made by."""
+    found: dict[str, str] = {}
+    with connect(public) as connection:
+        for table in public.tables:
+            for column in (name for name in _NAMES if name in TABLES[table].polars_schema):
+                query = f"SELECT DISTINCT {column} FROM {table} WHERE regexp_matches({column}, '(^|[:=])(/|~|[A-Za-z]:[\\\\/])')"
+                found.update({str(value): f"{table}.{column}: {value}" for (value,) in connection.execute(query).fetchall()})
+    if found:
+        raise InputError(
+            "rows name folders of this machine, which would be published",
+            where=str(public.path),
+            count=len(found),
+            examples=list(found.values()),
+            next_step="leave these tables out (--tables), or make them again with a name, or a path from where you stand",
+        )
+
+
+def _bundle(public: Version, views: Sequence[View], card: Card) -> Bundle:
     manifest = public.manifest
     parts: dict[str, Path | bytes] = {
         file.path.relative_to(public.path).as_posix(): file.path for table in public.tables.values() for file in table.stored
     }
     shown: dict[str, Path | bytes] = {f"views/{view.name}/{file.name}": file for view in views for file in view.files}
-    found = facts(public, version, views)
-    if found.bins:
-        shown["rewards.png"] = picture(found.bins)
+    if card.facts.bins:
+        shown["rewards.png"] = picture(card.facts.bins)
     seal = f"versions/{manifest.number:06d}.json"
-    card = Card(repo, tag, license_id, manifest, _configs(public, views), found)
     return Bundle(
         kind="dataset",
         title=f"Version {manifest.number} of the dataset",
@@ -163,7 +206,7 @@ VIEW_GRAINS = {
 }
 
 
-def facts(public: Version, version: Version, views: Sequence[View]) -> Facts:
+def facts(public: Version, version: Version, views: Sequence[View], found: Audit | None = None) -> Facts:
     """What the card tells of the rows."""
     with connect(public) as connection:
         sources = connection.execute("SELECT source, count(*) FROM problems GROUP BY source ORDER BY source").fetchall()
@@ -178,6 +221,7 @@ def facts(public: Version, version: Version, views: Sequence[View]) -> Facts:
         bins=bins,
         prm=_prm_metrics(version),
         left_out={view.name: view.left_out for view in views},
+        audit=found,
     )
 
 

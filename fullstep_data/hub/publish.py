@@ -67,13 +67,18 @@ class Published:
     nothing_to_do: bool = False
 
 
-def publish(bundle: Bundle, hub: Hub, tag: str, private: bool) -> Published:
+Told = Callable[[str], None]
+"""Told what is done next, in a few words."""
+
+
+def publish(bundle: Bundle, hub: Hub, tag: str, private: bool, tell: Told = lambda what: None) -> Published:
     """Publish under a tag. A second call goes on where a first one was cut off.
 
     InputError: no token, no network, no right to; the tag names something else; the repository holds other things, or is public
     where `private` was asked for.
     """
     hub.require_token()
+    tell("look at the repository")
     open_to = hub.private()
     if open_to is None:
         hub.create(private)
@@ -87,13 +92,15 @@ def publish(bundle: Bundle, hub: Hub, tag: str, private: bool) -> Published:
     if tag in tags:
         _require_same(bundle, hub, tag, tags[tag])
         return Published(hub.url, tags[tag], {}, len(bundle.files), 0, nothing_to_do=True)
-    made = _commit(bundle, hub, tag)
+    made = _commit(bundle, hub, tag, tell)
+    tell(f"set tag {tag}")
     _set_tag(bundle, hub, tag, made.commit)
+    tell(f"read tag {tag} back")
     _require_whole(bundle, hub, tag)
     return made
 
 
-def _commit(bundle: Bundle, hub: Hub, tag: str) -> Published:
+def _commit(bundle: Bundle, hub: Hub, tag: str, tell: Told) -> Published:
     """The commit that carries the bundle: the head, if it does, or a new one on top of it."""
     sizes: dict[str, int] = {}
     deletions: set[str] = set()
@@ -106,6 +113,7 @@ def _commit(bundle: Bundle, hub: Hub, tag: str) -> Published:
             return Published(hub.url, head, sizes, len(bundle.files) + 1 - len(sizes), len(deletions))
         additions, deletions = _changes(bundle, hub, head, there, readme)
         sizes = {path: size(added) for path, added in additions.items()}
+        tell(f"send {len(sizes):,} of {len(bundle.files) + 1:,} files, {sum(sizes.values()) / 1e6:,.1f} MB")
         try:
             oid = hub.add_commit(additions, deletions, f"{bundle.title} ({tag})", head)
             return Published(hub.url, oid, sizes, len(bundle.files) + 1 - len(sizes), len(deletions))

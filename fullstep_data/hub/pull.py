@@ -62,6 +62,30 @@ def find(address: Address) -> Remote:
     return Remote(hub, commit, manifest, content, files)
 
 
+@dataclass(frozen=True)
+class Tagged:
+    """A version on the Hub. bytes: of all files of its commit."""
+
+    tag: str
+    commit: str
+    number: int
+    files: int
+    bytes: int
+
+
+def published(address: Address) -> list[Tagged]:
+    """The tags of a dataset that name a version of ours, by its number. InputError: no such dataset, no network."""
+    hub = Hub(address.repo, "dataset")
+    hub.commit(None)
+    found: list[Tagged] = []
+    for tag, commit in hub.tags().items():
+        files = hub.files(commit)
+        seals = [seal for path in files if (seal := SEAL.fullmatch(path))]
+        if len(seals) == 1:
+            found.append(Tagged(tag, commit, int(seals[0][1]), len(files), sum(file.size for file in files.values())))
+    return sorted(found, key=lambda one: (one.number, one.tag))
+
+
 def pull(address: Address, out: Path, tick: Tick | None = None) -> Version:
     """Fetch a version into `out`, a new folder or a dataset; a tag in the address is set there too.
 

@@ -57,16 +57,15 @@ class Store:
         if not found:
             kind = "no such folder" if not path.exists() else "this is not a dataset folder: it has no `versions`"
             step = "name a folder that `fs-data build … --out` has made"
-            if path.parts[:1] == ("hf:",):
-                step = (
-                    "fetch it first: fs-data pull OWNER/NAME@TAG --out DIR (`fs-data sql` and `fs-train run` take hf:// as it is)"
-                )
             raise InputError(what=kind, where=str(path), next_step=step)
         return cls(path)
 
     @classmethod
     def create(cls, path: Path) -> "Store":
         """A dataset to build into, new or existing. InputError: a file, or a folder that holds other things."""
+        if path.parts[:1] == ("hf:",):
+            step = "name a folder; `fs-data push DIR OWNER/NAME --tag v1` publishes what is in it"
+            raise InputError("the output is a folder, and this is an address on the Hub", where=str(path), next_step=step)
         with disk.explained(path), disk.possible(path):
             if path.exists() and not path.is_dir():
                 raise InputError(what="the output is a file, not a folder", where=str(path), next_step="name another folder")

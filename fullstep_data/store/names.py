@@ -20,7 +20,17 @@ _NEAR = 3
 
 
 def parse_spec(text: str) -> tuple[Path, str | None]:
-    """`dataset@7`, `dataset@v1` or `dataset`: the folder, and the version as typed. An existing path with an @ is a path."""
+    """`dataset@7`, `dataset@v1` or `dataset`: the folder, and the version as typed. An existing path with an @ is a path.
+
+    InputError: an address on the Hub, where a folder is wanted.
+    """
+    if text.startswith("hf://"):
+        raise InputError(
+            "this is an address on the Hub, and a folder is wanted here",
+            where=text,
+            next_step=f"fetch it first: fs-data pull {text.removeprefix('hf://')} --out DIR "
+            "(sql, show, stats and log of fs-data and `fs-train run` take hf:// as it is)",
+        )
     folder, at, version = text.rpartition("@")
     with disk.possible(Path(text)):
         if not at or not folder or Path(text).exists():

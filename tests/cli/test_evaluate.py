@@ -1,6 +1,7 @@
 """`fs-train eval`: problems of a file in any form that a recipe reads, or a dataset's; kept or not, gone on with or not."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import get_args
 
@@ -112,6 +113,7 @@ def test_an_interruption_says_what_is_kept(out: str, said: str, folder: Path, mo
     assert ("are kept" in result.stderr) == bool(out)
 
 
+EVAL = "fs-train eval --sets out/tiny --prm out/tiny"
 SCRIPTED = "fs-train eval --engine scripted --sets out/tiny --prm out/tiny --max-tokens 128"
 
 
@@ -151,9 +153,21 @@ def test_a_vote_is_calibrated_on_the_samples_of_a_build(place: Path):
 
 def test_a_prm_with_another_tokenizer_is_refused(place: Path):
     tiny_model(place / "other", vocab_extra=["<extra>"])
-    result = invoke("fs-train eval --model other --sets out/tiny --prm out/tiny --decode bon@2 --max-tokens 4", place)
+    engines = ("hf", "vllm", "vllm,model=other", "server,url=http://127.0.0.1:9/v1,tokenizer=other")
+    for engine in engines:  # told before anything is opened: no server listens there
+        result = invoke(f"{EVAL} --engine {engine} --model other --decode bon@2 --max-tokens 4", place)
+        assert result.exit_code == 2
+        assert "the PRM has another tokenizer than the model" in result.stderr, engine
+
+
+def test_so_it_is_over_stored_samples(place: Path):
+    tiny_model(place / "other", vocab_extra=["<extra>"])
+    done("fs-train eval --model other --sets out/tiny --limit 2 --decode sc@2 --max-tokens 4 --out out/others", place)
+    result = invoke("fs-train eval --samples out/others --prm out/tiny --decode bon@2", place)
     assert result.exit_code == 2
     assert "the PRM has another tokenizer than the model" in result.stderr
+    shutil.rmtree(place / "other")  # of a model that is gone nothing is known
+    done("fs-train eval --samples out/others --prm out/tiny --decode bon@2", place)
 
 
 def test_an_evaluation_in_which_nothing_is_answered_is_no_accuracy(place: Path):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.plot import HEIGHT, PANELS, WIDTH, require_plot, specification, write_plot
+from cli.plot import HEIGHT, PANELS, WIDTH, reliability_specification, require_plot, specification, write_plot, write_reliability
 from schemas import InputError
 from tests.cli.commands import done, invoke
 
@@ -32,6 +32,20 @@ def test_the_picture_is_a_png(tmp_path: Path):
     assert width > 2 * WIDTH
     assert height > 3 * 2 * HEIGHT
     assert len(picture) > 10_000  # an empty one shrinks to next to nothing
+
+
+def test_reliability_is_measured_against_the_diagonal(tmp_path: Path):
+    bins = [
+        {"low": 0.2, "high": 0.3, "steps": 4, "reward_mean": 0.25, "share": 0.5},
+        {"low": 0.9, "high": 1.0, "steps": 2, "reward_mean": 0.95, "share": 1.0},
+    ]
+    made = reliability_specification(bins)
+    diagonal, measured = made["vconcat"][0]["layer"]
+    assert [tuple(row.values()) for row in made["datasets"][diagonal["data"]["name"]]] == [(0.0,), (1.0,)]
+    rows = made["datasets"][measured["data"]["name"]]
+    assert [(row["reward_mean"], row["share"], row["steps"]) for row in rows] == [(0.25, 0.5, 4), (0.95, 1.0, 2)]
+    write_reliability(bins, tmp_path / "reliability.png")
+    assert (tmp_path / "reliability.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
 @pytest.mark.parametrize("name", ["curve.svg", "absent/curve.png", "folder.png"])

@@ -7,8 +7,10 @@ from rich.console import Group
 from cli.prm_summary import prm_summary
 from tests.cli.test_render import shown
 
-FIGURES = {"auc": 0.75, "accuracy": 0.5, "brier": 0.2, "ece": 0.1, "lowest_is_last": None}
+FIGURES = {"auc": 0.75, "accuracy": 0.5, "brier": 0.2, "ece": 0.1, "lowest_is_last": 0.3}
+FIGURES |= {"f1_right": 0.8, "f1_wrong": 0.4, "prm_score": 0.6}
 ERRORS = {"n_error": 3, "n_correct": 2, "error_accuracy": 1 / 3, "correct_accuracy": 0.5, "f1": 0.4, "exact": 0.4}
+ERRORS |= {"by_position": [{"position": 2, "last": False, "solutions": 3, "exact": 1 / 3}]}
 
 
 def text(**changes: Any) -> str:
@@ -36,7 +38,7 @@ def line(shown: str, begin: str) -> list[str]:
 def test_figures_bins_positions_and_first_errors() -> None:
     found = text()
     assert "12 labelled steps of 5 solutions, labels: human" in found
-    assert line(found, "all")[1:5] == ["0.750", "0.500", "0.200", "0.100"]
+    assert line(found, "all")[1:] == ["0.750", "0.500", "0.200", "0.100", "0.300", "0.800", "0.400", "0.600"]
     assert line(found, "0.1 to 0.2")[3:6] == ["4", "0.150", "0.500"]
     assert line(found, "8 and later")[3:] == ["4", "0.500", "0.250", "0.750", "0.200", "0.100"]
     assert line(found.split("First errors")[1], "all") == [
@@ -51,6 +53,7 @@ def test_figures_bins_positions_and_first_errors() -> None:
         "40.0%",
         "0.500",
     ]
+    assert line(found.split("First errors")[1], "2 ") == ["2", "3", "33.3%"]
     assert "threshold fixed" in found
 
 

@@ -11,6 +11,7 @@ from fullstep_data.store import open_version
 from fullstep_train.groups import Solution
 from fullstep_train.reference import Reference
 from tests.cli.commands import done, invoke
+from tests.fullstep_data.formats.trips import GOLDEN
 
 
 @pytest.mark.parametrize(("samples", "error", "reason"), [(1, 0, "no incorrect solution"), (3, 1000, "no correct solution")])
@@ -55,6 +56,15 @@ def test_a_reference_of_the_dataset_serves_every_run(place: Path, monkeypatch: p
     assert tables[0].equals(tables[1])
 
 
+def test_imported_pairs_without_step_rewards_are_told_before_anything_is_loaded(tmp_path: Path):
+    done(f"fs-data import trl-preference {GOLDEN / 'trl-preference.jsonl'} --out given", tmp_path)
+    result = invoke("fs-train run tiny --data given --out run", tmp_path)
+    assert result.exit_code == 2
+    assert "the pairs have no step rewards" in result.stderr
+    assert "fs-data build RECIPE --out given" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_folder_is_no_data(built: Path):
     refused = invoke("fs-train run tiny --data out/tiny-run --out new", built)
     assert refused.exit_code == 2
@@ -82,6 +92,7 @@ def test_without_held_out_problems_nothing_is_claimed(tmp_path: Path):
     done(f"fs-data build tiny --out data {sizes}", tmp_path)
     text = done(f"fs-train run tiny --data data --out run {sizes}", tmp_path).stdout
     assert "nothing is known of the policy" in text
+    assert "fs-train eval" not in text
 
 
 def test_another_model_is_measured_as_the_recipe_measures(built: Path):

@@ -12,6 +12,7 @@ from fullstep_data.config import Calibration, Isotonic, Platt
 from fullstep_data.decoding import Sampled
 from fullstep_data.grading import Grader
 from schemas import TABLES, InputError
+from tests.benchmarks.hybrid_votes import study, summary
 
 RULE = Sampled("hybrid", 8, "min")
 
@@ -97,6 +98,15 @@ def test_a_prm_that_knows_nothing_costs_nothing(kind: Kind) -> None:
         plain = right_answers(fresh, found.model_copy(update={"weight": 0.0}))
         # of 300 questions no more than 1 % are lost, whatever was fitted to noise
         assert right_answers(fresh, found) >= plain - 3
+
+
+def test_against_the_other_rules_on_worked_sums() -> None:
+    """`tests.benchmarks.hybrid_votes` in small: 3 seeds x 50 questions. Its full run is over many seeds and graded PRMs."""
+    random_prm, good_prm = summary(study(range(3), 100, error_rate=0.35, qualities=(0.0, 2.0)))
+    assert random_prm["over_sc"] >= -0.02  # a PRM of noise costs nothing: 3 of 150 answers at most
+    assert random_prm["over_bon"] > 0.1  # where Best-of-N loses much
+    assert good_prm["over_sc"] > 0.1  # a good one is worth as much to it
+    assert min(good_prm["over_bon"], good_prm["over_wsc"]) >= -0.02  # as to the rules that trust it blindly
 
 
 def test_platt_finds_the_curve_that_made_the_data() -> None:

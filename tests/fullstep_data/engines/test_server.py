@@ -223,6 +223,15 @@ def test_the_identity_is_model_and_tokenizer_and_not_the_address(tokenizer: Path
     assert len({tool.identity({}), *(other.identity({}) for other in others)}) == 4
 
 
+def test_a_model_that_the_server_names_by_a_path_is_told_without_its_folders() -> None:
+    """The identity stands in rows that are published."""
+    config = ServerEngine(url="http://a/v1", prompts="text")
+    one, other = (ServerTool(config, f"/home/{user}/models/x.gguf", None).identity({}) for user in ("ann", "bob"))
+    assert one.startswith("server:x.gguf-")
+    assert "home" not in one
+    assert one != other
+
+
 @pytest.mark.parametrize("value", [None, "", "  ", "schlüssel", "a\nb"])
 def test_a_variable_that_holds_no_key(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     if value is None:

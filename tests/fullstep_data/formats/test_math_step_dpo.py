@@ -1,14 +1,16 @@
 """Math-Step-DPO: prefix and continuation become solutions, the compared step carries the label; both variants go out again."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fullstep_data.formats.group import Group, Left, NoOptions, Pair, Solution, Unusable
+from fullstep_data.formats.group import Group, Left, NoOptions, Pair, Solution, StepPair, Unusable
 from fullstep_data.formats.math_step_dpo import WriteOptions, read, write
 from tests.fullstep_data.formats.trips import export_records, golden, import_records
+from tests.golden.twenty import build as golden_build
 
 WORD = st.text(alphabet="abc +=1", min_size=1, max_size=12).map(str.strip).filter(bool)
 
@@ -64,6 +66,50 @@ def test_round_trip(before: list[str], chosen: str, rejected: str, end: str):
     record |= {"full_chosen": f" {chosen}{tail}", "full_rejected": f" {rejected}!{tail}", "answer": "1"}
     (group,) = read(record, NoOptions())
     assert list(write(group, WriteOptions())) == [record]
+
+
+def test_pairs_of_next_steps_go_out_where_there_are_some():
+    steps = (
+        ("Step 1: a\n", "Step 2: b\n", "Step 3: c"),
+        ("Step 1: a\n", "Step 2: x\n", "Step 3: y"),
+        ("Step 1: z\n", "Step 2: c"),
+    )
+    group = Group("Q", answer="1", solutions=tuple(map(Solution, steps)), pairs=(Pair(0, 2),), step_pairs=(StepPair(0, 1, 1),))
+    written = list(write(group, WriteOptions()))
+    assert written == [
+        {
+            "dataset": "",
+            "prompt": "Q",
+            "initial_reason_steps": "Step 1: a\nStep 2:",
+            "chosen": " b",
+            "rejected": " x",
+            "full_chosen": " b\nStep 3: c",
+            "full_rejected": " x\nStep 3: y",
+            "answer": "1",
+        }
+    ]
+    (whole,) = write(group, WriteOptions(records="pairs"))
+    assert isinstance(whole, dict)
+    assert (whole["initial_reason_steps"], whole["chosen"], whole["rejected"]) == ("Step 1:", " a", " z")
+    without = replace(group, step_pairs=None)
+    assert list(write(without, WriteOptions())) == [whole]
+    assert list(write(without, WriteOptions(records="step-pairs"))) == []
+
+
+def test_a_build_gives_the_rows_of_step_pairs(tmp_path: Path):
+    version = golden_build(tmp_path / "dataset")
+    records, report = export_records("math-step-dpo", version, tmp_path)
+    rows = version.frame("step_pairs").join(version.frame("problems"), on="problem_id")
+    assert len(records) == rows.height > 0
+    assert report.rejected == {}
+    texts = {solution["solution_id"]: solution["text"] for solution in version.frame("solutions").iter_rows(named=True)}
+    wanted: list[tuple[str, ...]] = []
+    for row in rows.iter_rows(named=True):
+        steps = [row["prefix"] + row[side].rstrip() for side in ("chosen", "rejected")]
+        wanted.append((row["question"], *steps, texts[row["chosen_id"]], texts[row["rejected_id"]]))
+    sides = ("chosen", "rejected", "full_chosen", "full_rejected")
+    written = [(one["prompt"], *(one["initial_reason_steps"] + one[side] for side in sides)) for one in records]
+    assert sorted(written) == sorted(wanted)
 
 
 def test_what_cannot_be_written():

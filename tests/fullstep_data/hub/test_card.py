@@ -5,6 +5,7 @@ from pathlib import Path
 import yaml
 from datasets import Features
 
+from fullstep_data.audit import QuestionSet
 from fullstep_data.hub.dataset import dataset_bundle
 from fullstep_data.store import Version
 from schemas import TABLES
@@ -53,7 +54,7 @@ def test_it_says_how_the_dataset_was_made(dataset: Version):
     assert "1 the answer is missing" in text  # what problems dropped
     assert "| small | 10 |" in text  # problems by source
     assert 'load_dataset("ann/sums", "preferences", revision="v1"' in text
-    assert "Contamination: not audited" in text
+    assert "Not audited" in text
     assert "raw output of the sampler is not published" in text
     assert "2502.14356" in text
 
@@ -67,6 +68,23 @@ def test_the_rewards_are_those_of_the_rows(dataset: Version):
     assert "rewards.png" in text
     _, without = card(dataset, tables=["problems", "solutions"])
     assert "rewards.png" not in without
+
+
+def test_the_audit_counts_by_set_and_kind_and_says_no_folder(dataset: Version):
+    asked = dataset.frame("problems").filter(split="train")["question"].to_list()
+    sets = [QuestionSet("/home/ann/private/mine.jsonl", (asked[0], asked[1].replace("+", " +  "), "How tall is it?"))]
+    with dataset_bundle(dataset, None, "ann/sums", "v1", "mit", sets) as bundle:
+        text = bundle.card(None)
+    # exact, normalised, 13-gram, near: the first question as it is, the second with other blanks
+    assert "| training problems that stand in mine.jsonl (3 questions) | 1 | 1 | 0 | 0 |" in text
+    assert "| test problems that stand in the training split | 0 | 0 | 0 | 0 |" in text
+    assert "/home/ann" not in text
+
+
+def test_the_licence_that_authors_state_is_told(dataset: Version):
+    recipe = {"problems": {"source": {"kind": "hub", "preset": "gsm8k"}}}
+    told = Version(dataset.path, dataset.manifest.model_copy(update={"recipe": recipe}))
+    assert "licence of their source, which its authors state as MIT" in card(told)[1]
 
 
 def test_no_licence_is_not_made_up(dataset: Version):

@@ -4,14 +4,18 @@ import getpass
 import json
 import re
 import socket
+from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from fullstep_data.hub.dataset import dataset_bundle, default_tables, differences, published, without_folders
 from fullstep_data.hub.publish import Bundle, content
+from fullstep_data.stage import Context, Outcome
 from fullstep_data.store import Version
 from schemas import InputError
+from tests.fullstep_data.small_chain import STAGES, run_stages
 
 
 def bundle(version: Version, tables: list[str] | None = None) -> Bundle:
@@ -90,6 +94,8 @@ def test_the_same_version_gives_the_same_bytes(dataset: Version):
         ({"base": r"C:\Users\ann\policy"}, {"base": "policy"}),
         ({"model": "Qwen/Qwen2.5-1.5B"}, {"model": "Qwen/Qwen2.5-1.5B"}),
         ({"pattern": "/a/b/"}, {"pattern": "/a/b/"}),
+        ({"url": "http://gpu7.intern:8000/v1"}, {"url": "a server"}),
+        ({"url": "https://gpu7.intern", "api_key_env": "ANNS_KEY"}, {"url": "a server", "api_key_env": None}),
         ([1, None, "/x/y"], [1, None, "y"]),
     ],
 )
@@ -108,6 +114,19 @@ def test_nothing_in_it_says_where_it_was_made(dataset: Version, monkeypatch: pyt
     assert not re.search(rf"\b{re.escape(socket.gethostname())}\b".encode(), texts)
     assert f"/{getpass.getuser()}/".encode() not in everything
     assert b"sums.jsonl" in everything
+
+
+def test_rows_that_name_a_folder_of_this_machine_stay_here(tmp_path: Path):
+    def by_path(samples: pl.DataFrame, problems: pl.DataFrame, context: Context) -> Outcome:
+        made = STAGES[2].run(samples, problems, context)
+        return replace(made, rows=made.rows.with_columns(sampler=pl.lit("server:/home/ann/models/x.gguf:text")))
+
+    stages = [replace(stage, run=by_path) if stage.name == "solutions" else stage for stage in STAGES]
+    version = run_stages(tmp_path / "dataset", stages)
+    with pytest.raises(InputError, match="rows name folders of this machine") as caught:
+        bundle(version)
+    assert "solutions.sampler: server:/home/ann/models/x.gguf:text" in str(caught.value)
+    assert bundle(version, ["problems"]).files
 
 
 def test_what_differs_is_told(dataset: Version):

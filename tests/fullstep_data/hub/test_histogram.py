@@ -1,18 +1,26 @@
 import io
 
+import pytest
 from PIL import Image
 
-from fullstep_data.hub.histogram import BINS, picture
+from fullstep_data.hub.histogram import BINS, COLOURS, picture
 
 
-def test_bars_stand_where_the_counts_are():
+def test_the_outline_stands_where_the_counts_are():
     empty = [0] * BINS
-    image = Image.open(io.BytesIO(picture({True: [0] * (BINS - 1) + [4], False: empty}))).convert("RGB")
+    # All of label 1 in the last bin (right end, full height), all of label 0 in the first: each share is 100 %.
+    image = Image.open(io.BytesIO(picture({True: [*empty[1:], 4], False: [7, *empty[1:]]}))).convert("RGB")
     width, height = image.size
-    blue = [(x, y) for x in range(width) for y in range(height // 2) if image.getpixel((x, y)) == (47, 117, 181)]
-    xs = {x for x, y in blue if y < height // 4}  # the high bar, above the line that empty bins leave
-    assert min(xs) > width * 0.9 - 20  # the last bin is at the right
-    assert len({y for _, y in blue}) > 60
+    high = range(height // 5, height // 2)  # below the legend, above the line that empty bins leave
+    for label, wanted in ((True, range(int(width * 0.9), width)), (False, range(int(width * 0.15)))):
+        xs = {x for x in range(width) for y in high if image.getpixel((x, y)) == COLOURS[label]}
+        assert xs
+        assert xs <= set(wanted), (label, min(xs), max(xs))
+
+
+@pytest.mark.parametrize("counts", [{}, {None: [0] * BINS}])
+def test_nothing_to_draw_is_an_empty_picture(counts):
+    assert Image.open(io.BytesIO(picture(counts))).format == "PNG"
 
 
 def test_the_same_counts_are_the_same_bytes():

@@ -67,6 +67,8 @@ def test_a_push_is_one_commit_and_one_tag(command, hub, repo):
     done = command.run(None, repo, repo=repo)
     assert done.status == 0, done.errors
     assert state(hub, repo) == "all"
+    told = [line for line in done.errors.splitlines() if line.startswith("push: ")]
+    assert [line.split()[1] for line in told] == ["look", "send", "set", "read"]
     lines = hub.lines(repo)
     assert sum("/commit/main" in line for line in lines) == 1
     assert sum("/tag/" in line for line in lines) == 1

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,19 @@ def test_a_pulled_dataset_is_what_was_pushed_and_whole(hub, forks, place, tmp_pa
     original = open_version(str(place / "dataset"))
     for name in version.manifest.tables:
         assert version.frame(name).equals(original.frame(name))
+
+
+def test_progress_counts_what_is_there_and_what_came(hub, place, tmp_path, client):
+    """In a process of its own: the address of the Hub is read when its client is imported."""
+    code = (
+        "from pathlib import Path; from fullstep_data.hub.address import parse; from fullstep_data.hub.pull import pull;"
+        f"pull(parse('{SET}@v2'), Path('copy'), lambda done, total: print(done, total))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], env=client, cwd=tmp_path, capture_output=True, text=True, check=True)
+    total = len([path for path in published(hub, "v2") if path.startswith("parts/")])
+    assert ran.stdout.split("\n")[:-1] == [f"{done} {total}" for done in range(total + 1)]
+    again = subprocess.run([sys.executable, "-c", code], env=client, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert again.stdout == f"{total} {total}\n"
 
 
 def test_two_versions_in_one_folder(hub, forks, place, tmp_path):

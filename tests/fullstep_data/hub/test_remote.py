@@ -69,6 +69,33 @@ def test_the_walls_stand_here_too(query: str, says: str, forks: Forks, place: Pa
     assert says in done.errors
 
 
+def test_show_and_stats_answer_as_of_the_folder(forks: Forks, place: Path):
+    """All lines that tell of rows; raw samples, models and the dataset's name differ."""
+    for command in ("show {}", "show {} pairs --rows 2", "stats {}"):
+        here, there = (forks.run(f"fs-data {command.format(name)}", place) for name in ("dataset@1", f"hf://{SET}@v1"))
+        assert (here.status, there.status) == (0, 0), there.errors
+        lines = [line for line in here.output.splitlines()[1:] if line.strip()]
+        kept = [line for line in lines if not {"samples", "Models", "prm"} & set(line.split())]
+        assert [line for line in there.output.splitlines()[1:] if line in kept] == kept
+
+
+def test_log_lists_the_tags_of_a_dataset_on_the_hub(hub: Hub, forks: Forks, place: Path):
+    done = forks.run(f"fs-data log hf://{SET}", place)
+    assert done.status == 0, done.errors
+    (row,) = [line.split() for line in done.output.splitlines() if line.split()[:1] == ["v1"]]
+    commit = hub.repos["dataset", SET].find("v1")
+    assert row[1:3] == ["1", str(len(commit.files))]
+    assert row[-1] == commit.oid[:12]
+    assert "leave the tag out" in forks.run(f"fs-data log hf://{SET}@v1", place).errors
+
+
+@pytest.mark.parametrize("line", ["check {}", "lineage {}", "diff {} dataset", "audit {}", "views {}", "report {} -o x.html"])
+def test_what_reads_every_byte_wants_a_folder(line: str, forks: Forks, place: Path):
+    done = forks.run(f"fs-data {line.format(f'hf://{SET}@v1')}", place)
+    assert done.status == 2
+    assert f"fs-data pull {SET}@v1 --out DIR" in done.errors
+
+
 @pytest.mark.parametrize("kind", ["before", "middle", 503])
 def test_a_fault_in_the_middle_of_a_query_is_mended(kind: str | int, hub: Hub, forks: Forks, place: Path):
     hub.faults["/large/"] = Fault(kind)

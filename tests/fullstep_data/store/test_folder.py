@@ -33,9 +33,13 @@ def test_opening_what_is_no_dataset_says_so(tmp_path: Path, made: bool) -> None:
 
 
 def test_a_dataset_on_the_hub_is_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such folder") as caught:
+    with pytest.raises(InputError, match="an address on the Hub") as caught:
         open_version("hf://ann/sums@v1")
-    assert "fs-data pull OWNER/NAME@TAG" in caught.value.next_step
+    assert caught.value.where == "hf://ann/sums@v1"
+    assert "fs-data pull ann/sums@v1 --out DIR" in caught.value.next_step
+    with pytest.raises(InputError, match="an address on the Hub"):
+        Store.create(Path("hf://ann/sums"))
+    assert not Path("hf:").exists()
 
 
 def test_creating_over_a_file_or_in_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:

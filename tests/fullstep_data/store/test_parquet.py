@@ -73,6 +73,50 @@ def test_dictionary_for_few_values_split_for_floats_lengths_for_text() -> None:
     assert "BYTE_STREAM_SPLIT" in found["logprobs.list.element"]
 
 
+def _solutions(count: int) -> pl.DataFrame:
+    """Rows whose texts do not repeat."""
+    words = [f"w{number * 7919 % 10_007}" for number in range(10_007)]
+    own = {"seed": 0, "prompt": "p", "finish_reason": "eos", "answer_source": "none", "correct": False}
+    own |= {"grade_path": "no-answer", "grader": "g", "sampler": "s"}
+    return TABLES["solutions"].frame(
+        [
+            {
+                **own,
+                "solution_id": f"s{row}",
+                "problem_id": f"p{row // 8}",
+                "sample_index": row % 8,
+                "text": " ".join(words[(row * 37 + place * place) % 10_007] for place in range(120)),
+            }
+            for row in range(count)
+        ]
+    )
+
+
+def _pages(content: bytes) -> set[bytes]:
+    """What stands from one zstd frame to the next: a page, and the header of the one after it."""
+    return set(content.split(b"\x28\xb5\x2f\xfd"))
+
+
+def test_a_part_that_lost_rows_shares_most_of_its_pages_with_the_older_one() -> None:
+    rows = _solutions(6_000)
+    older, newer = _pages(encode(TABLES["solutions"], rows)), _pages(encode(TABLES["solutions"], rows.slice(100)))
+    same = sum(map(len, older & newer)) / sum(map(len, newer))
+    assert same > 0.5, same  # pages cut every so many values would all be others: 100 rows at the front are gone
+
+
+def test_pages_can_be_found_without_reading_the_row_group() -> None:
+    group = pq.read_metadata(io.BytesIO(encode(TABLES["solutions"], _solutions(20)))).row_group(0)
+    assert all(group.column(place).has_offset_index for place in range(group.num_columns))
+
+
+def test_a_row_group_is_no_larger_than_readers_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = _solutions(200)
+    monkeypatch.setattr("fullstep_data.store.parquet.ROW_GROUP_BYTES", rows.to_arrow().nbytes // 4)
+    found = pq.read_metadata(io.BytesIO(encode(TABLES["solutions"], rows)))
+    assert 4 <= found.num_row_groups <= 6  # Arrow's old strings, in which they are counted, are a little larger or smaller
+    assert decode(TABLES["solutions"], encode(TABLES["solutions"], rows), where="here").equals(rows)
+
+
 def test_duckdb_reads_every_table_with_the_expected_types(tmp_path: Any) -> None:
     for table in TABLES.values():
         path = tmp_path / f"{table.name}.parquet"
