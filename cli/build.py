@@ -14,6 +14,7 @@ from cli.processes import ALONE, Processes
 from cli.progress import progress
 from cli.recipe import load
 from cli.render import say, show
+from cli.workers import HERE, Parts
 from fullstep_data.formats.importing import imported_tables
 from fullstep_data.pipeline import stages_on_import
 from fullstep_data.query import connect
@@ -22,11 +23,12 @@ from fullstep_data.store import Store, Version
 from schemas import InputError
 
 
-def build(recipe_name: str, out: str, overrides: Sequence[str], processes: Processes = ALONE) -> Version:
+def build(recipe_name: str, out: str, overrides: Sequence[str], processes: Processes = ALONE, parts: Parts = HERE) -> Version:
     """Build or grow the dataset in folder `out`, show what it holds now, and return the version."""
     recipe = load(recipe_name, overrides)
     from cli.tools import build_stages, build_tools  # torch: only once the recipe is known to be good
 
+    where = parts.place()
     store = Store.create(Path(out))
     imported = imported_tables(store)
     stages = stages_on_import(build_stages(recipe), imported)
@@ -40,7 +42,7 @@ def build(recipe_name: str, out: str, overrides: Sequence[str], processes: Proce
         say(f"going on from the imported tables: {', '.join(imported)}")
     with progress() as reporter:
         tools = build_tools(recipe, reporter, processes.launch())
-        version = run(stages, recipe, store, tools, reporter, imported=imported)
+        version = run(stages, recipe, store, tools, reporter, imported=imported, where=where)
     with connect(version) as connection:
         summary = build_summary(
             lambda question: connection.sql(question).pl(),

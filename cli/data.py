@@ -13,6 +13,7 @@ import click
 from cli.command import DATASET, App, Command
 from cli.data_exchange import COMMANDS as EXCHANGE
 from cli.processes import Processes, processes_options
+from cli.workers import Parts, workers_options
 
 FORM = click.Choice(["table", "csv", "json", "markdown", "parquet"])
 HOURS = click.FloatRange(min=0)
@@ -39,19 +40,27 @@ def main() -> None:
 @click.argument("recipe")
 @click.option("--out", required=True, metavar="DIR", help="Folder of the dataset: made if it is missing, grown if it is there.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe; may be repeated.")
+@workers_options
 @processes_options
-def build(recipe: str, out: str, overrides: tuple[str, ...], processes: int, accelerate_config: str | None) -> None:
+def build(
+    recipe: str,
+    out: str,
+    overrides: tuple[str, ...],
+    parts: Parts,
+    processes: int,
+    accelerate_config: str | None,
+) -> None:
     """Build a dataset, from problems to preference pairs.
 
     Samples solutions, grades them, cuts them into steps, labels the steps, trains a PRM on them, scores every step with
     it, and pairs the best correct solutions of each problem with the worst incorrect ones. RECIPE is the name of a
     built-in recipe (`fs-data recipe` lists them) or a TOML file. The finished build is a new version of the dataset;
     old versions stay. Run the same command again after an interruption: finished parts are not computed twice. Run it
-    with more problems or samples: only what is new is computed.
+    with more problems or samples: only what is new is computed. Where it is computed changes nothing of the result.
     """
     from cli.build import build as build_dataset
 
-    build_dataset(recipe, out, overrides, Processes(processes, accelerate_config))
+    build_dataset(recipe, out, overrides, Processes(processes, accelerate_config), parts)
 
 
 @main.command(

@@ -27,7 +27,8 @@ Clock = Callable[[], float]
 
 @dataclass
 class Pace:
-    """How far one stage is, in parts. done: finished parts, `found` of them before it began; fraction: of the part in hand.
+    """How far one stage is, in parts. done: finished parts, `found` of them before it began; fraction: of the part in hand, the
+    sum where workers have several.
 
     note: what the engine says of itself, as its speed.
     """
@@ -91,7 +92,7 @@ class ProgressReporter:
 
     def part_done(self, name: str) -> None:
         if self._pace is not None:
-            self._pace.move(self._clock(), self._pace.done + 1, 0.0)
+            self._pace.move(self._clock(), self._pace.done + 1, max(0.0, self._pace.fraction - 1))  # what else is in hand
             self._view.moved(self._pace)
 
     def stage_done(self, name: str, rows: int | None, rejected: Mapping[str, int], seconds: float, reused: int) -> None:

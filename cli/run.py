@@ -17,6 +17,7 @@ from cli.progress import progress
 from cli.recipe import Recipe, learnt, load
 from cli.render import show
 from cli.train_summary import Training, train_summary
+from cli.workers import HERE, Parts
 from fullstep_data.hub.address import is_address, parse
 from fullstep_data.pipeline import Learnt
 from fullstep_data.pipeline import training as training_stages
@@ -26,7 +27,13 @@ from schemas import InputError
 
 
 def run(
-    recipe_name: str, data: str, out: str, overrides: Sequence[str], processes: Processes = ALONE, plot: Path | None = None
+    recipe_name: str,
+    data: str,
+    out: str,
+    overrides: Sequence[str],
+    processes: Processes = ALONE,
+    plot: Path | None = None,
+    parts: Parts = HERE,
 ) -> Version:
     """Train on the dataset `data` into the folder `out`, show what came of it, and return the run's version.
 
@@ -42,10 +49,13 @@ def run(
         data = f"{upstream.path}@{upstream.number}"
     from cli.tools import train_tools  # torch: only once recipe and dataset are known to be good
 
+    where = parts.place()
     known = upstream.frame("reference_logprobs") if "reference_logprobs" in upstream.tables else None
     with progress() as reporter:
         tools = train_tools(recipe, reporter, known, processes.launch())
-        version = run_stages(training_stages(table), recipe, Store.create(Path(out)), tools, reporter, upstream=upstream)
+        version = run_stages(
+            training_stages(table), recipe, Store.create(Path(out)), tools, reporter, upstream=upstream, where=where
+        )
     show(train_summary(version.frame("predictions"), training(version), eval_options(recipe), data, out))
     if plot:
         write_plot(training(version).curve, plot)
