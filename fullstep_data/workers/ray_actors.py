@@ -71,10 +71,30 @@ def require_ray(place: OnRay) -> Any:
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon:
         try:
-            socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+            _require_grpc(host, int(port))
         except (OSError, ValueError, OverflowError) as error:
             raise _no_cluster(address, error) from error
     return ray
+
+
+def _require_grpc(host: str, port: int) -> None:
+    """OSError where nothing at an address speaks gRPC, which Ray itself would find out after minutes.
+
+    Such a server answers the opening of HTTP/2 with a frame of type 4, SETTINGS (RFC 9113, 3.4 and 6.5). One that wants TLS
+    is only known to listen.
+    """
+    with socket.create_connection((host, port), timeout=CONNECT_SECONDS) as connection:
+        if os.environ.get("RAY_USE_TLS", "0") != "0":
+            return
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
+        answer = b""
+        while len(answer) < 4:
+            more = connection.recv(9)
+            if not more:
+                raise ConnectionError("what listens there is not Ray: it hung up")
+            answer += more
+        if answer[3] != 4:
+            raise ConnectionError("what listens there is not Ray: it speaks no gRPC")
 
 
 class Actor:

@@ -1,7 +1,6 @@
 """--workers and --on: the same bytes from wherever parts are made, and clear words where that cannot be."""
 
 import signal
-import socket
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +11,7 @@ from cli.workers import HERE, Parts
 from fullstep_data.workers import LOCAL, OnRay, Workers
 from tests.cli.commands import done, invoke, spawn
 from tests.fullstep_data.workers.chain import alive, wait_until
+from tests.fullstep_data.workers.test_ray_actors import GRPC, listening
 from tests.kill import content
 
 
@@ -20,9 +20,9 @@ def test_what_is_typed_becomes_a_place(monkeypatch: pytest.MonkeyPatch):
     assert HERE.place() == LOCAL
     assert Parts(3).place() == Workers(count=3)
     assert Parts(None, "ray").place() == OnRay()
-    with socket.create_server(("127.0.0.1", 0)) as cluster:
-        address = f"127.0.0.1:{cluster.getsockname()[1]}"
+    with listening(GRPC) as address:
         assert Parts(2, f"ray:{address}").place() == OnRay(address=address, count=2)
+    with listening(GRPC) as address:
         assert Parts(2, f"ray:ray://{address}").place() == OnRay(address=f"ray://{address}", count=2)
 
 
