@@ -9,12 +9,13 @@ DEMO := demo
 export OMP_WAIT_POLICY := PASSIVE
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help install demo test test-vllm lint clean
+.PHONY: help install demo test test-vllm test-ray lint clean
 
 help:
 	@echo "make demo   build a step-labelled dataset with a small model, train on it, evaluate (10 to 12 minutes on 2 cores)"
 	@echo "make test   lint, types, import rules and tests"
 	@echo "make test-vllm  the tests that need vLLM, in an environment of their own (.venv-vllm; on a CPU)"
+	@echo "make test-ray   the tests that need Ray, on a cluster of two nodes on this machine"
 	@echo "make clean  remove the virtual environment and the demo's output"
 
 install: $(VENV)/.installed
@@ -53,6 +54,11 @@ test-vllm: export VLLM_CPU_OMP_THREADS_BIND := nobind
 test-vllm: export VLLM_CPU_KVCACHE_SPACE := 1
 test-vllm: $(VLLM)/.installed
 	OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest -m vllm -W ignore tests/fullstep_data/engines tests/cli/test_tools.py
+
+# Ray gets along with our versions, so it goes into the same environment.
+test-ray: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m ray tests/fullstep_data/workers
 
 clean:
 	rm -rf $(VENV) $(VLLM) $(DEMO)

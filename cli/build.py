@@ -15,6 +15,7 @@ from cli.progress import progress
 from cli.recipe import load
 from cli.render import say, show
 from cli.trackers import begin
+from cli.workers import HERE, Parts
 from fullstep_data.formats.importing import imported_tables
 from fullstep_data.pipeline import stages_on_import
 from fullstep_data.query import connect
@@ -24,15 +25,21 @@ from schemas import InputError
 
 
 def build(
-    recipe_name: str, out: str, overrides: Sequence[str], processes: Processes = ALONE, trackers: tuple[str, ...] = ()
+    recipe_name: str,
+    out: str,
+    overrides: Sequence[str],
+    processes: Processes = ALONE,
+    parts: Parts = HERE,
+    trackers: tuple[str, ...] = (),
 ) -> Version:
     """Build or grow the dataset in folder `out`, show what it holds now, and return the version.
 
-    trackers: follow the PRM's training, with names that cli.trackers knows.
+    parts: where they are made. trackers: follow the PRM's training, with names that cli.trackers knows.
     """
     recipe = load(recipe_name, overrides)
     from cli.tools import build_stages, build_tools  # torch: only once the recipe is known to be good
 
+    where = parts.place()
     store = Store.create(Path(out))
     imported = imported_tables(store)
     stages = stages_on_import(build_stages(recipe), imported)
@@ -47,7 +54,7 @@ def build(
     begin(trackers, Path(out))
     with progress() as reporter:
         tools = build_tools(recipe, reporter, processes.launch(), trackers, rolled_before(store))
-        version = run(stages, recipe, store, tools, reporter, imported=imported)
+        version = run(stages, recipe, store, tools, reporter, imported=imported, where=where)
     with connect(version) as connection:
         summary = build_summary(
             lambda question: connection.sql(question).pl(),

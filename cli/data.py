@@ -14,6 +14,7 @@ from cli.command import ASKED, DATASET, App, Command
 from cli.data_exchange import COMMANDS as EXCHANGE
 from cli.processes import Processes, processes_options
 from cli.trackers import trackers_option
+from cli.workers import Parts, workers_options
 
 FORM = click.Choice(["table", "csv", "json", "markdown", "parquet"])
 HOURS = click.FloatRange(min=0)
@@ -40,10 +41,17 @@ def main() -> None:
 @click.argument("recipe")
 @click.option("--out", required=True, metavar="DIR", help="Folder of the dataset: made if it is missing, grown if it is there.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe; may be repeated.")
+@workers_options
 @processes_options
 @trackers_option
 def build(
-    recipe: str, out: str, overrides: tuple[str, ...], processes: int, accelerate_config: str | None, trackers: tuple[str, ...]
+    recipe: str,
+    out: str,
+    overrides: tuple[str, ...],
+    parts: Parts,
+    processes: int,
+    accelerate_config: str | None,
+    trackers: tuple[str, ...],
 ) -> None:
     """Build a dataset, from problems to preference pairs.
 
@@ -51,11 +59,11 @@ def build(
     it, and pairs the best correct solutions of each problem with the worst incorrect ones. RECIPE is the name of a
     built-in recipe (`fs-data recipe` lists them) or a TOML file. The finished build is a new version of the dataset;
     old versions stay. Run the same command again after an interruption: finished parts are not computed twice. Run it
-    with more problems or samples: only what is new is computed.
+    with more problems or samples: only what is new is computed. Where it is computed changes nothing of the result.
     """
     from cli.build import build as build_dataset
 
-    build_dataset(recipe, out, overrides, Processes(processes, accelerate_config), trackers)
+    build_dataset(recipe, out, overrides, Processes(processes, accelerate_config), parts, trackers)
 
 
 @main.command(

@@ -22,6 +22,7 @@ from rich.text import Text
 from cli.eval_summary import eval_summary
 from cli.progress import ProgressReporter, progress
 from cli.render import show
+from cli.workers import HERE, Parts
 from fullstep_data.calibration import Kind, calibrate
 from fullstep_data.config import Calibration, Columns, Engine, GivenSolutions, Preset, SolutionsConfig, StepsConfig
 from fullstep_data.decoding import Sampled, parse
@@ -47,13 +48,14 @@ from schemas import InputError
 @dataclass(frozen=True)
 class Shown:
     """What is done with the answers. out: folder that keeps them (None: nowhere). threshold: a reward below it doubts a step.
-    calibrate: samples with known verdicts for `hybrid`, and the kind of curve.
+    calibrate: samples with known verdicts for `hybrid`, and the kind of curve. parts: where they are made.
     """
 
     out: str | None = None
     threshold: float = 0.5
     calibrate: str | None = None
     curve: Kind = "platt"
+    parts: Parts = HERE
 
 
 def engine_of(text: str) -> Engine:
@@ -102,10 +104,11 @@ def evaluate(recipe: EvalRecipe, shown: Shown) -> None:
     require_prm(recipe.decode, recipe.prm, calibrated=shown.calibrate is not None)
     from cli.tools import eval_tools, find_prm, scorer_identity  # torch
 
+    where = shown.parts.place()
     with _kept(shown) as (folder, reporter):
         prm = find_prm(recipe.prm, reporter) if recipe.prm else None
         recipe = recipe.model_copy(update={"calibrations": _calibrations(recipe, shown, scorer_identity(prm) if prm else None)})
-        version = run(evaluation(recipe), recipe, Store.create(folder), eval_tools(recipe, reporter), reporter)
+        version = run(evaluation(recipe), recipe, Store.create(folder), eval_tools(recipe, reporter), reporter, where=where)
         _show(version, recipe, shown)
 
 
@@ -117,6 +120,7 @@ def decide(samples: str, decode: Sequence[str], prm: str | None, shown: Shown) -
     require_samples(solutions, decode, samples, _top_up(upstream, decode))
     from cli.tools import ScorerTool, find_prm, require_prm_reads, scorer_identity  # torch
 
+    where = shown.parts.place()
     with _kept(shown) as (folder, reporter):
         folder_of_prm = find_prm(prm, reporter) if prm else None
         if folder_of_prm:
@@ -136,7 +140,7 @@ def decide(samples: str, decode: Sequence[str], prm: str | None, shown: Shown) -
         require_prm(decode, recipe.prm, calibrated=shown.calibrate is not None)
         recipe = recipe.model_copy(update={"calibrations": _calibrations(recipe, shown, scorer)})
         tools = {"grader": GraderTool(SolutionsConfig()), **({"scorer": ScorerTool(folder_of_prm)} if folder_of_prm else {})}
-        version = run(stored(recipe), recipe, Store.create(folder), tools, reporter, upstream=upstream)
+        version = run(stored(recipe), recipe, Store.create(folder), tools, reporter, upstream=upstream, where=where)
         _show(version, recipe, shown)
 
 

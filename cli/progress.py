@@ -32,7 +32,8 @@ Clock = Callable[[], float]
 
 @dataclass
 class Pace:
-    """How far one stage is, in parts. done: finished parts, `found` of them before it began; fraction: of the part in hand.
+    """How far one stage is, in parts. done: finished parts, `found` of them before it began; fraction: of the part in hand, the
+    sum where workers have several.
 
     note: what the engine says of itself, as its speed.
     """
@@ -98,7 +99,7 @@ class ProgressReporter:
 
     def part_done(self, name: str) -> None:
         if self._pace is not None:
-            self._pace.move(self._clock(), self._pace.done + 1, 0.0)
+            self._pace.move(self._clock(), self._pace.done + 1, max(0.0, self._pace.fraction - 1))  # what else is in hand
             self._view.moved(self._pace)
 
     def figures(self, row: Mapping[str, float]) -> None:

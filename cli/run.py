@@ -18,6 +18,7 @@ from cli.recipe import Recipe, learnt, load
 from cli.render import show
 from cli.trackers import begin
 from cli.train_summary import Training, train_summary
+from cli.workers import HERE, Parts
 from fullstep_data.hub.address import is_address, parse
 from fullstep_data.pipeline import Learnt
 from fullstep_data.pipeline import training as training_stages
@@ -33,6 +34,7 @@ def run(
     overrides: Sequence[str],
     processes: Processes = ALONE,
     plot: Path | None = None,
+    parts: Parts = HERE,
     trackers: tuple[str, ...] = (),
 ) -> Version:
     """Train on the dataset `data` into the folder `out`, show what came of it, and return the run's version.
@@ -49,11 +51,14 @@ def run(
         data = f"{upstream.path}@{upstream.number}"
     from cli.tools import train_tools  # torch: only once recipe and dataset are known to be good
 
+    where = parts.place()
     begin(trackers, Path(out))
     known = upstream.frame("reference_logprobs") if "reference_logprobs" in upstream.tables else None
     with progress() as reporter:
         tools = train_tools(recipe, reporter, known, processes.launch(), trackers)
-        version = run_stages(training_stages(table), recipe, Store.create(Path(out)), tools, reporter, upstream=upstream)
+        version = run_stages(
+            training_stages(table), recipe, Store.create(Path(out)), tools, reporter, upstream=upstream, where=where
+        )
     show(train_summary(version.frame("predictions"), training(version), eval_options(recipe), data, out))
     if plot:
         write_plot(training(version).curve, plot)

@@ -13,6 +13,7 @@ import click
 from cli.command import App, Command
 from cli.processes import Processes, processes_options
 from cli.trackers import trackers_option
+from cli.workers import Parts, workers_options
 
 Preset = Literal["gsm8k", "math", "svamp", "aqua", "metamath"]
 Chat = Literal["auto", "always", "never"]
@@ -52,6 +53,7 @@ def main() -> None:
 @click.option("--out", required=True, metavar="RUN", help="Folder of the run: predictions before and after, and the policy.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe; may be repeated.")
 @click.option("--plot", metavar="FILE.png", type=click.Path(path_type=Path), help="Draw the course of the training.")
+@workers_options
 @processes_options
 @trackers_option
 def run(
@@ -60,6 +62,7 @@ def run(
     out: str,
     overrides: tuple[str, ...],
     plot: Path | None,
+    parts: Parts,
     processes: int,
     accelerate_config: str | None,
     trackers: tuple[str, ...],
@@ -72,7 +75,7 @@ def run(
     """
     from cli.run import run as run_training
 
-    run_training(recipe, data, out, overrides, Processes(processes, accelerate_config), plot, trackers)
+    run_training(recipe, data, out, overrides, Processes(processes, accelerate_config), plot, parts, trackers)
 
 
 @main.command(
@@ -125,6 +128,7 @@ def run(
     "--threshold", default=0.5, show_default=True, type=click.FloatRange(0, 1), help="A step reward below it is a doubt."
 )
 @click.option("--out", metavar="DIR", help="Keep the predictions here, as a dataset with the table `predictions`.")
+@workers_options
 def evaluate(
     model: str | None,
     sets: str | None,
@@ -147,6 +151,7 @@ def evaluate(
     limit: int | None,
     threshold: float,
     out: str | None,
+    parts: Parts,
 ) -> None:
     """Accuracy of a model under one decoding rule or many.
 
@@ -160,7 +165,7 @@ def evaluate(
     from fullstep_data.evaluation import EvalRecipe
 
     rules = tuple(rule.name for rule in parse(decode))
-    shown = evaluation.Shown(out=out, threshold=threshold, calibrate=calibrate, curve=curve)
+    shown = evaluation.Shown(out=out, threshold=threshold, calibrate=calibrate, curve=curve, parts=parts)
     if samples:
         if model or sets:
             raise click.UsageError("--samples stands instead of --model and --sets: its problems and its model are known")

@@ -245,13 +245,10 @@ def _samples_config(recipe: EvalRecipe) -> SamplesConfig:
 
 
 def _votes(scored: bool, where: str) -> Stage:
-    def unscored(problems: pl.DataFrame, solutions: pl.DataFrame, context: Context) -> Outcome:
-        return sampled_predictions(problems, solutions, TABLES["step_scores"].empty(), context)
-
     return Stage(
         name="predictions_sampled",
         writes="predictions",
-        run=sampled_predictions if scored else unscored,
+        run=sampled_predictions if scored else _unscored,
         reads=(Read("problems", where), Read("solutions"), *([Read("step_scores")] if scored else [])),
         config=_votes_config,
         tools=("grader",),
@@ -259,6 +256,10 @@ def _votes(scored: bool, where: str) -> Stage:
         parts_by="problem",
         accounts=(Accounts("problems", ("problem_id",), where),),
     )
+
+
+def _unscored(problems: pl.DataFrame, solutions: pl.DataFrame, context: Context) -> Outcome:
+    return sampled_predictions(problems, solutions, TABLES["step_scores"].empty(), context)
 
 
 def _votes_config(recipe: Evaluated) -> SampledPredictionsConfig:

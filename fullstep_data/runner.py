@@ -9,17 +9,17 @@ tables advance together. A run that was killed or stopped is taken up by the sam
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import polars as pl
 from pydantic_core import to_jsonable_python
 
-from fullstep_data.accounts import answered_for, filtered, read_index, require_accounted
+from fullstep_data.accounts import read_index
 from fullstep_data.plan import InputPart, Planned, decided_by, part_key, plan, reject_key, require_sound, source_key
-from fullstep_data.stage import OPTIONAL_TABLES, Context, Outcome, Stage, Tool
+from fullstep_data.stage import OPTIONAL_TABLES, Context, Stage, Tick, Tool
 from fullstep_data.store import (
     Contract,
     Counts,
@@ -36,8 +36,9 @@ from fullstep_data.store import (
 )
 from fullstep_data.store.disk import sha256_of, write_error
 from fullstep_data.store.history import run_record
-from fullstep_data.store.parquet import decode
 from fullstep_data.store.version import model_path, part_path
+from fullstep_data.workers import LOCAL, Crew, Place, crew_at
+from fullstep_data.workers.part import Job, Toolbox, checked, in_order, input_frames, make_part
 from schemas import TABLES, InputError
 
 
@@ -49,7 +50,7 @@ class Reporter(Protocol):
         ...
 
     def part_progress(self, name: str, fraction: float, note: str = "") -> None:
-        """This much of the part in hand is done, 0 to 1; note: what the engine says of itself."""
+        """This much of the part in hand is done, 0 to 1; of several in hand the sum. note: what the engine says of itself."""
         ...
 
     def part_done(self, name: str) -> None:
@@ -84,27 +85,32 @@ def run(
     reporter: Reporter,
     upstream: Version | None = None,
     imported: Mapping[str, TableRecord] | None = None,
+    where: Place = LOCAL,
 ) -> Version:
     """Run all stages and commit one version; where nothing changed, the version that says the same is returned.
 
     recipe: given to each `Stage.config`, and kept as JSON data in the manifest. tools: by the names that stages use; one that has
     a `close()` once opened is closed after the last stage that needs it. upstream: a version of another dataset; tables that no
     stage here writes are read from it, and its models are known to the tools. imported: tables of this store that the version
-    takes over as they are (`formats.importing.imported_tables`); no stage may write one of them.
-    InputError: a stage or a tool refuses its input, the disk is full, another build runs, a part was altered.
-    Interrupted: Ctrl-C. ContractError: a stage broke its promise. No version is committed then, and finished parts are kept.
+    takes over as they are (`formats.importing.imported_tables`); no stage may write one of them. where: parts are made; sources
+    are read and models are trained in this process. It decides nothing of the result.
+    InputError: a stage or a tool refuses its input, the disk is full, another build runs, a part was altered, two workers died
+    over one part. Interrupted: Ctrl-C. ContractError: a stage broke its promise. No version is committed then, and finished parts
+    are kept.
     """
     given = dict(imported or {})
     require_sound(stages, tools, upstream, given)
     with store.locked():
         _require_same_kind(stages, store, upstream, given)
-        state = _Run(recipe, store, tools, reporter, upstream, stage=stages[0].name)
+        state = _Run(recipe, store, tools, reporter, upstream, crew_at(where), stage=stages[0].name)
         for name, record in given.items():
             state.take_over(name, record)
         try:
             for place, stage in enumerate(stages):
                 state.run_stage(stage)
-                state.close_tools(still_needed={name for later in stages[place + 1 :] for name in later.tools})
+                state.toolbox.close(still_needed={name for later in stages[place + 1 :] for name in later.tools})
+            if state.crew is not None:
+                state.crew.rest()
             return state.commit()
         except KeyboardInterrupt:
             raise Interrupted(
@@ -114,7 +120,9 @@ def run(
                 "are done and are kept, as are all stages before it",
             ) from None
         finally:
-            state.close_tools(still_needed=set())
+            if state.crew is not None:
+                state.crew.close(at_once=True)
+            state.toolbox.close()
 
 
 @dataclass
@@ -126,11 +134,12 @@ class _Run:
     tools: Mapping[str, Tool]
     reporter: Reporter
     upstream: Version | None
+    crew: Crew[Any] | None
+    toolbox: Toolbox = field(default_factory=Toolbox)
     inputs: dict[str, list[InputPart]] = field(default_factory=dict)
     tables: dict[str, TableRecord] = field(default_factory=dict)
     models: dict[str, ModelRecord] = field(default_factory=dict)
     folders: dict[str, Path] = field(default_factory=dict)
-    opened: dict[str, Any] = field(default_factory=dict)
     timings: dict[str, dict[str, Any]] = field(default_factory=dict)
     stage: str = ""
     done: int = 0
@@ -191,20 +200,13 @@ class _Run:
         )
         return self.store.commit(draft, run_record(self.timings))
 
-    def close_tools(self, still_needed: set[str]) -> None:
-        """Let go of opened tools that no later stage names: a sampler need not stay in memory while a model is trained."""
-        for name in [name for name in self.opened if name not in still_needed]:
-            tool = self.opened.pop(name)
-            if callable(close := getattr(tool, "close", None)):
-                close()
-
     # Kinds of stage
 
     def _source(self, stage: Stage, config: Any, identities: Mapping[str, str]) -> tuple[list[Part], int, int]:
         """Run a source and cut its rows into chunks; a chunk with the same rows as before is there already."""
         self._begin(stage, total=1, done=0)
         where = f"stage {stage.name}"
-        outcome = _checked(stage, stage.run(self._context(stage, config, {})), where)
+        outcome = checked(stage, stage.run(self._context(stage, config)), where)
         size = int(config.problems_per_part)
         chunks = [outcome.rows[start : start + size] for start in range(0, max(outcome.rows.height, 1), size)]
         dropped = self.store.write_rejects(reject_key(stage, outcome.rejects), outcome.rejects)
@@ -212,7 +214,7 @@ class _Run:
         parts: list[Part] = []
         reused = 0
         for chunk, taken in enumerate(chunks):
-            rows = _in_order(stage, taken)
+            rows = in_order(stage, taken)
             key = source_key(stage, rows)
             found = self.store.find_part(stage.table, key)
             reused += found is not None
@@ -229,21 +231,21 @@ class _Run:
         found = [self.store.find_part(stage.table, one.key) for one in planned]
         reused = sum(part is not None for part in found)
         self._begin(stage, total=len(planned), done=reused)
-        parts: list[Part] = []
-        for one, existing in zip(planned, found, strict=True):
-            part = existing or self._make_part(stage, config, one)
-            parts.append(part.model_copy(update={"slice": one.slice, "parents": one.parents}))
+        job = Job(self.store.path, stage, config, {name: self.tools[name] for name in stage.tools}, self.folders)
+        made = {part.key: part for part in found if part is not None}
+        for part in self._made(job, [one for one in planned if one.key not in made]):
+            made[part.key] = part
+            self._part_done(stage)
+        parts = [made[one.key].model_copy(update={"slice": one.slice, "parents": one.parents}) for one in planned]
         return parts, _rows_in(stage, planned, parts), reused
 
-    def _make_part(self, stage: Stage, config: Any, planned: Planned) -> Part:
-        where = f"stage {stage.name}, part {planned.key} ({_place(planned.slice)})"
-        frames = self._frames(stage, planned.inputs)
-        outcome = _checked(stage, stage.run(*frames, self._context(stage, config, planned.slice_args)), where)
-        require_accounted(stage, frames, outcome, where)
-        rows, rows_in = _in_order(stage, outcome.rows), answered_for(stage, frames).height
-        part = self.store.write_part(TABLES[stage.table], planned.key, rows, outcome.rejects, rows_in)
-        self._part_done(stage)
-        return part
+    def _made(self, job: Job, missing: Sequence[Planned]) -> Iterator[Part]:
+        """Make parts, here or by the crew, in any order."""
+        if self.crew is None:
+            for planned in missing:
+                yield make_part(job, planned, self.toolbox.opened, self._tick(job.stage))
+        else:
+            yield from self.crew.make(job, missing, partial(self.reporter.part_progress, job.stage.name))
 
     def _model(self, stage: Stage, config: Any, identities: Mapping[str, str]) -> int:
         """Make a model unless it is there. A try that was killed left its checkpoints in the partial folder."""
@@ -253,9 +255,11 @@ class _Run:
         reused = files is not None
         self._begin(stage, total=1, done=int(reused))
         if files is None:
-            frames = self._frames(stage, inputs)
+            if self.crew is not None:
+                self.crew.rest()
+            frames = input_frames(stage, inputs)
             folder = self.store.begin_model(planned.key)
-            context = self._context(stage, config, {})
+            context = self._context(stage, config)
             _explained(folder, lambda: stage.run(*frames, context, folder))
             files = self.store.finish_model(planned.key)
             self._part_done(stage)
@@ -280,24 +284,16 @@ class _Run:
         self.done += 1
         self.reporter.part_done(stage.name)
 
-    def _context(self, stage: Stage, config: Any, slice_args: Mapping[str, Any]) -> Context:
-        for name in stage.tools:
-            if name not in self.opened:
-                self.opened[name] = self.tools[name].open(self.folders)
+    def _context(self, stage: Stage, config: Any) -> Context:
+        """Of a stage that runs in this process as a whole."""
+        job = Job(self.store.path, stage, config, {name: self.tools[name] for name in stage.tools}, self.folders)
+        return Context(config, self.toolbox.opened(job), tick=self._tick(stage))
 
+    def _tick(self, stage: Stage) -> Tick:
         def tick(done: int, total: int, note: str = "") -> None:
             self.reporter.part_progress(stage.name, done / total if total else 1.0, note)
 
-        return Context(config, {name: self.opened[name] for name in stage.tools}, slice_args, tick)
-
-    def _frames(self, stage: Stage, inputs: Sequence[Sequence[InputPart]]) -> list[pl.DataFrame]:
-        """One verified frame per read, its `where` applied."""
-        frames: list[pl.DataFrame] = []
-        for read, parts in zip(stage.reads, inputs, strict=True):
-            table = TABLES[read.table]
-            loaded = [decode(table, part.file.content(), str(part.file.path), read.columns) for part in parts]
-            frames.append(filtered(pl.concat(loaded) if loaded else table.empty().select(read.columns or "*"), read.where))
-        return frames
+        return tick
 
     def _record_table(self, stage: Stage, config: Any, identities: Mapping[str, str], parts: list[Part], counts: Counts) -> None:
         name, contract = stage.table, TABLES[stage.table]
@@ -349,19 +345,6 @@ def _counts(parts: Sequence[Part], rows_in: int) -> Counts:
     return Counts(rows_in=rows_in, kept=sum(part.rows for part in parts), rejected=dict(sorted(rejected.items())))
 
 
-def _checked(stage: Stage, outcome: Outcome, where: str) -> Outcome:
-    """The outcome, once rows and rejects keep their contracts; rejects are put in order of their key."""
-    rows = TABLES[stage.table].check(outcome.rows, where=where)
-    dropped = TABLES["rejects"].check(outcome.rejects, where=f"{where}, rejects")
-    return Outcome(rows, dropped.sort(TABLES["rejects"].key))
-
-
-def _in_order(stage: Stage, rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows sorted by problem, then key: neighbours are alike and compress well, and equal rows are equal bytes."""
-    by = [name for name in ("problem_id",) if name in rows.columns]
-    return rows.sort([*by, *(name for name in TABLES[stage.table].key if name not in by)])
-
-
 def _explained(folder: Path, work: Callable[[], object]) -> None:
     """Do work that writes into `folder`; a full disk becomes an InputError whichever library meets it."""
     try:
@@ -373,11 +356,6 @@ def _explained(folder: Path, work: Callable[[], object]) -> None:
         if told is None:
             raise
         raise told from error
-
-
-def _place(cut: Slice) -> str:
-    chunk = "all problems" if cut.chunk is None else f"problem chunk {cut.chunk}"
-    return chunk if cut.block is None else f"{chunk}, block {cut.block}"
 
 
 def _upstream_record(upstream: Version | None) -> Upstream | None:

@@ -23,6 +23,7 @@ WITHOUT_TEST_FILE = {
     "fullstep_data/engines/protocol.py": "protocols: tests/fullstep_data/engines/test_conformance.py",
     "fullstep_data/grading/pool.py": "the grader's processes: tests/fullstep_data/grading/test_grader.py",
     "fullstep_data/grading/worker.py": "the grader's processes: tests/fullstep_data/grading/test_grader.py",
+    "fullstep_data/workers/process.py": "what a worker process runs: tests/fullstep_data/workers/test_processes.py",
     "cli/data.py": "options and one call each: tests/cli/test_help.py runs every command",
     "cli/data_exchange.py": "options and one call each: tests/cli/test_hub.py, test_interchange.py",
     "cli/train.py": "options and one call each: tests/cli/test_help.py runs every command",

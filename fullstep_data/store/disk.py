@@ -9,6 +9,7 @@ The only module that changes files of a dataset folder; an object store would of
 import errno
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -148,7 +149,8 @@ def write_error(path: Path, error: Exception) -> InputError | None:
 @contextmanager
 def _temp(path: Path, content: bytes) -> Iterator[Path]:
     """A durable temp file in the same folder; gone afterwards, whatever happened."""
-    temp = path.parent / f".{path.name}.{os.getpid()}{_TEMP_SUFFIX}"
+    # Random, for on storage that machines share two processes may have one number.
+    temp = path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{_TEMP_SUFFIX}"
     try:
         with temp.open("wb") as file:
             file.write(content)

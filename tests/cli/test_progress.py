@@ -83,6 +83,20 @@ def test_the_figures_of_a_training_stand_above_the_line_that_ends_it():
     assert [text.split()[0] for text in written] == ["step", "1", "2", "policy"]
 
 
+def test_parts_in_several_hands_count_by_their_sum():
+    reporter, written, clock = lines_reporter()
+    reporter.stage_started("samples", 4, 0)
+    clock.now += 10
+    reporter.part_progress("samples", 1.5)  # one is done, of the other half
+    reporter.part_done("samples")
+    # 1.5 of 4 parts in 10 s: 2.5 are left, 16.7 s. Not 3 parts left, as if the half were forgotten.
+    assert written == ["samples: 38%, part 0/4, 10s, eta 17s\n"]
+    clock.now += 5
+    reporter.part_done("samples")  # the half was the last word of it
+    # 2 of 4 parts in 15 s
+    assert written[1] == "samples: 50%, part 2/4, 15s, eta 15s\n"
+
+
 def test_a_finished_line_names_rows_reasons_time_and_reuse():
     line = finished_line("pairs", 1200, {"no correct solution": 3, "duplicate text": 12}, 75.0, 2)
     assert line.split()[:4] == ["pairs", "1,200", "rows", "1m15s"]

@@ -168,8 +168,8 @@ def test_a_folder_whose_name_is_a_pattern_is_checked_like_any_other(built: Path,
 
 def _rebuilt(folder: Path, monkeypatch: pytest.MonkeyPatch, **changed: Callable[..., Outcome]) -> Version:
     """A dataset whose stages broke their promises, up to `steps`: built with the runner's own checks switched off."""
-    monkeypatch.setattr("fullstep_data.runner.require_accounted", lambda *_, **__: None)
-    monkeypatch.setattr("fullstep_data.runner._checked", lambda stage, outcome, where: outcome)
+    monkeypatch.setattr("fullstep_data.workers.part.require_accounted", lambda *_, **__: None)
+    monkeypatch.setattr("fullstep_data.workers.part.checked", lambda stage, outcome, where: outcome)
     stages = [replace(stage, run=changed[stage.name], revision=2) if stage.name in changed else stage for stage in STAGES[:4]]
     tools = {"generator": Generator(), "scorer": Scorer()}
     return run(stages, Recipe(), Store.create(folder), tools, QuietReporter())

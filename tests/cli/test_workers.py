@@ -1,0 +1,100 @@
+"""--workers and --on: the same bytes from wherever parts are made, and clear words where that cannot be."""
+
+import signal
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from cli.workers import HERE, Parts
+from fullstep_data.workers import LOCAL, OnRay, Workers
+from tests.cli.commands import done, invoke, spawn
+from tests.fullstep_data.workers.chain import alive, wait_until
+from tests.fullstep_data.workers.test_ray_actors import GRPC, listening
+from tests.kill import content
+
+
+def test_what_is_typed_becomes_a_place(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    assert HERE.place() == LOCAL
+    assert Parts(3).place() == Workers(count=3)
+    assert Parts(None, "ray").place() == OnRay()
+    with listening(GRPC) as address:
+        assert Parts(2, f"ray:{address}").place() == OnRay(address=address, count=2)
+    with listening(GRPC) as address:
+        assert Parts(2, f"ray:ray://{address}").place() == OnRay(address=f"ray://{address}", count=2)
+
+
+def test_workers_are_given_the_gpus_of_the_machine(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert Parts(2).place() == Workers(count=2, gpus=("0", "1"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    assert Parts(2).place() == Workers(count=2, gpus=("5", "7"))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert Parts(2).place() == Workers(count=2)  # one for all: nothing to share out
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--on the-moon", "local, ray or ray:ADDRESS is wanted, found 'the-moon'"),
+        ("--on ray:", "local, ray or ray:ADDRESS is wanted"),
+        ("--workers 0", "0 is not in the range x>=1"),
+    ],
+)
+def test_other_words_are_refused(options: str, told: str, tmp_path: Path):
+    for line in ("fs-data build tiny --out d", "fs-train run tiny --data d --out r", "fs-train eval --sets d --engine scripted"):
+        refused = invoke(f"{line} {options}", tmp_path)
+        assert refused.exit_code == 2
+        assert told in refused.stderr
+
+
+def test_without_ray_the_extra_is_named_before_anything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    refused = invoke("fs-data build tiny --out d --on ray", tmp_path)
+    assert refused.exit_code == 2
+    assert 'pip install "fullstep[ray]"' in refused.stderr
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_cluster_that_does_not_answer_is_told_at_once(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    for line in (
+        "fs-data build tiny --out d",
+        f"fs-train run tiny --data {built}/out/tiny --out r",
+        f"fs-train eval --sets {built}/out/tiny --engine scripted",
+    ):
+        refused = invoke(f"{line} --on ray:127.0.0.1:1", tmp_path)
+        assert refused.exit_code == 2
+        assert "no Ray cluster answers" in refused.stderr
+        assert "127.0.0.1:1" in refused.stderr
+
+
+def test_a_build_by_two_workers_is_the_same_to_the_byte(built: Path, tmp_path: Path):
+    done("fs-data build tiny --out out/tiny --workers 2", tmp_path)
+    assert content(tmp_path / "out/tiny") == content(built / "out/tiny")
+
+
+def test_an_evaluation_by_two_workers_is_the_same_to_the_byte(built: Path, tmp_path: Path):
+    line = f"fs-train eval --engine scripted --sets {built}/out/tiny --decode greedy,sc@4"
+    alone = done(f"{line} --out one", tmp_path)
+    together = done(f"{line} --out two --workers 2", tmp_path)
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+    assert together.stdout.replace("two", "one") == alone.stdout
+
+
+def test_sigterm_while_workers_start_ends_the_build_as_ctrl_c_does(tmp_path: Path):
+    with spawn("fs-data build tiny --out d --workers 2", tmp_path) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("problems")
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        wait_until(lambda: len(children.read_text().split()) == 2)
+        workers = children.read_text().split()
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped in stage samples" in errors
+    assert "run the same command again to go on" in errors
+    wait_until(lambda: not any(alive(int(pid)) for pid in workers))
