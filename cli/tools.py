@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 from transformers.utils import logging as hf_logging
 
+from cli.bench_model import bench_model, is_bench_model
 from cli.progress import ProgressReporter
 from cli.recipe import Recipe, learnt
 from fullstep_data.config import (
@@ -36,12 +37,12 @@ from fullstep_data.engines.vllm import VLLMTool
 from fullstep_data.engines.vllm_scorer import VLLMScorer
 from fullstep_data.evaluation import EvalRecipe
 from fullstep_data.grading import GraderTool
-from fullstep_data.pipeline import reference_of, stages_of
+from fullstep_data.pipeline import reference_of, stages_of, with_labels_as_rewards
 from fullstep_data.sources.given import GivenTool
 from fullstep_data.stage import Stage, Tick, Tool
 from fullstep_data.store import open_version, parse_spec
 from fullstep_data.store.disk import write_error
-from fullstep_train.config import PolicyTraining, PRMGiven
+from fullstep_train.config import LabelsAsRewards, PolicyTraining, PRMGiven, PRMTraining
 from fullstep_train.launch import Kind, Launch, launch, train
 from fullstep_train.models import identity, resolve
 from fullstep_train.preferences import preferences_of
@@ -70,7 +71,7 @@ def find_model(name: str, reporter: ProgressReporter) -> str:
 
     started = time.monotonic()
     try:
-        folder = str(resolve(name, tick))
+        folder = str(bench_model(name, tick) if is_bench_model(name) else resolve(name, tick))
     except InputError:
         raise
     except Exception as error:  # a full disk, as safetensors tells it, is no OSError
@@ -119,9 +120,12 @@ def sampler(engine: Engine, model: str, reporter: ProgressReporter) -> Tool:
 
 
 def build_stages(recipe: Recipe) -> tuple[Stage, ...]:
-    """The stages of `fs-data build`; none trains a PRM where the recipe names one."""
-    given = isinstance(recipe.prm, PRMGiven)
-    stages = tuple(stage for stage in stages_of(recipe) if not (given and stage.name == "prm"))
+    """The stages of `fs-data build`; none trains a PRM where the recipe names one, or wants none."""
+    stages = stages_of(recipe)
+    if isinstance(recipe.prm, PRMGiven):
+        stages = tuple(stage for stage in stages if stage.name != "prm")
+    elif isinstance(recipe.prm, LabelsAsRewards):
+        stages = with_labels_as_rewards(stages)
     return (*stages, reference_of(learnt(recipe))) if recipe.reference_logprobs.in_dataset else stages
 
 
@@ -136,7 +140,7 @@ def build_tools(recipe: Recipe, reporter: ProgressReporter, launch: Launch | Non
         tools["rollout_generator"] = tools["generator"] if other is None else sampler(other, recipe.model, reporter)
     if isinstance(recipe.prm, PRMGiven):
         tools["scorer"] = scorer(recipe.step_scores.engine, Path(find_model(recipe.prm.path, reporter)))
-    else:
+    elif isinstance(recipe.prm, PRMTraining):
         tools["prm_trainer"] = Trainer(find_model(recipe.prm.base or recipe.model, reporter), "prm", launch)
         tools["scorer"] = scorer(recipe.step_scores.engine, None)
     if recipe.reference_logprobs.in_dataset:

@@ -80,7 +80,19 @@ class ReasoningGymSource(Config):
     seed: int = 0
 
 
-Source = Annotated[FileSource | HubSource | ReasoningGymSource, Field(discriminator="kind")]
+class ArithmeticSource(Config):
+    """Problems of the bench, for which the truth of every step is known (`fullstep_data.arithmetic`). first: number of the first
+    one; problem i does not depend on size or first.
+    """
+
+    kind: Literal["arithmetic"] = "arithmetic"
+    family: Literal["facts", "skill"]
+    size: int = Field(ge=1)
+    first: int = Field(default=0, ge=0)
+    seed: int = 0
+
+
+Source = Annotated[FileSource | HubSource | ReasoningGymSource | ArithmeticSource, Field(discriminator="kind")]
 
 
 class ProblemsConfig(Config):
@@ -147,6 +159,16 @@ class OutcomeLabels(Config):
     kind: Literal["outcome"] = "outcome"
 
 
+class TruthLabels(Config):
+    """Stage `step_labels`, for problems of the source `arithmetic` only: is the step true?
+
+    of: prefix = it and all steps before it are right; local = it is the right next step after what stands there, right or wrong.
+    """
+
+    kind: Literal["truth"] = "truth"
+    of: Literal["prefix", "local"] = "prefix"
+
+
 class RolloutBudget(Config):
     """Most rollouts, as many per training problem on average; problems of one part share theirs."""
 
@@ -181,7 +203,7 @@ class MonteCarloLabels(Config):
     seed: int = 0
 
 
-StepLabels = Annotated[OutcomeLabels | MonteCarloLabels, Field(discriminator="kind")]
+StepLabels = Annotated[OutcomeLabels | MonteCarloLabels | TruthLabels, Field(discriminator="kind")]
 
 
 class RolloutsConfig(Config):

@@ -16,6 +16,7 @@ from fullstep_data.config import (
     PredictionsConfig,
     ProblemsToSolve,
     RolloutsConfig,
+    TruthLabels,
 )
 from fullstep_data.pairs import pairs
 from fullstep_data.policy import next_step_policy, policy
@@ -27,9 +28,9 @@ from fullstep_data.rollouts import rollouts, rollouts_key
 from fullstep_data.samples import sample_blocks, samples, samples_key
 from fullstep_data.solutions import solutions, solutions_key
 from fullstep_data.stage import Accounts, Read, Stage
-from fullstep_data.step_labels import monte_carlo_labels, step_labels
+from fullstep_data.step_labels import monte_carlo_labels, step_labels, truth_labels
 from fullstep_data.step_pairs import step_pairs
-from fullstep_data.step_scores import step_scores
+from fullstep_data.step_scores import labels_as_rewards, step_scores
 from fullstep_data.steps import steps
 from schemas import InputError
 
@@ -178,12 +179,45 @@ MONTE_CARLO: tuple[Stage, ...] = (
 )
 
 
+TRUTH = Stage(
+    name="step_labels",
+    run=truth_labels,
+    reads=(Read("steps"), Read("problems", TRAIN)),
+    config=lambda recipe: recipe.step_labels,
+    revision=1,
+    parts_by="part",
+    accounts=(Accounts("steps", ("solution_id", "step_index")),),
+)
+
+LABELS_AS_REWARDS = Stage(
+    name="step_scores",
+    run=labels_as_rewards,
+    reads=(Read("step_labels"),),
+    config=_nothing,
+    revision=1,
+    parts_by="part",
+    accounts=(Accounts("step_labels", ("solution_id", "step_index")),),
+)
+"""In the place of PRM and step_scores, where the labels themselves are the rewards."""
+
+
 def stages_of(recipe: DataRecipe) -> tuple[Stage, ...]:
-    """The stages of a build: where labels are Monte-Carlo, those of MONTE_CARLO stand in the place of `step_labels`."""
-    if not isinstance(recipe.step_labels, MonteCarloLabels):
-        return PIPELINE
+    """The stages of a build: Monte-Carlo and true labels have stages of their own in the place of `step_labels`."""
+    match recipe.step_labels:
+        case MonteCarloLabels():
+            labels = MONTE_CARLO
+        case TruthLabels():
+            labels = (TRUTH,)
+        case _:
+            return PIPELINE
     place = next(index for index, stage in enumerate(PIPELINE) if stage.name == "step_labels")
-    return (*PIPELINE[:place], *MONTE_CARLO, *PIPELINE[place + 1 :])
+    return (*PIPELINE[:place], *labels, *PIPELINE[place + 1 :])
+
+
+def with_labels_as_rewards(stages: Sequence[Stage]) -> tuple[Stage, ...]:
+    """The stages of a build without a PRM, whose rewards are the labels."""
+    others = {"step_scores": LABELS_AS_REWARDS}
+    return tuple(others.get(stage.name, stage) for stage in stages if stage.name != "prm")
 
 
 def stages_on_import(stages: Sequence[Stage], imported: Collection[str]) -> tuple[Stage, ...]:

@@ -4,11 +4,11 @@ import polars as pl
 
 from schemas.table import Column, Reference, Rule, Table
 
-LABEL_SOURCES = ("outcome", "monte-carlo", "binary-search", "judge", "human")
+LABEL_SOURCES = ("outcome", "monte-carlo", "binary-search", "judge", "human", "truth")
 
 STEP_LABELS = Table(
     name="step_labels",
-    version=2,
+    version=3,
     grain="one step judged by one labeller",
     doc="Counts are kept, so hard, soft and any threshold are a query. A Monte-Carlo value is no proof of correctness.",
     key=("solution_id", "step_index", "labeller"),
@@ -20,7 +20,7 @@ STEP_LABELS = Table(
         Column(
             "n_rollouts",
             pl.Int32,
-            "Completions of the prefix that were looked at, solutions included; 0: an imported file does not say.",
+            "Completions of the prefix that were looked at, solutions included; 0: none, or an imported file does not say.",
             unit="rollouts",
         ),
         Column("n_correct", pl.Int32, "How many of them reached the gold answer.", unit="rollouts"),

@@ -2,7 +2,7 @@
 
 from fullstep_data.config import StepsConfig
 from fullstep_data.stage import Context
-from fullstep_data.step_scores import step_scores
+from fullstep_data.step_scores import labels_as_rewards, step_scores
 from fullstep_data.steps import steps
 from schemas import TABLES
 from tests.fullstep_data.test_steps import solution
@@ -61,3 +61,16 @@ def test_groups_share_problem_and_prompt_and_cut_texts_are_unfinished():
     assert [[request.text for request in group] for group in scorer.asked] == [["one\ntwo", "a long\none"], ["three"], ["four"]]
     assert [request.finished for group in scorer.asked for request in group] == [True, True, True, False]
     assert ticks == [(1, 1)]
+
+
+def test_labels_stand_in_for_a_prm_and_open_ones_are_rejects():
+    """Soft value 0.25; a hard label without a value (stopped early) is 1.0; an open label has no reward."""
+    label = {"solution_id": "a", "labeller": "monte-carlo", "problem_id": "p", "n_rollouts": 4, "source": "monte-carlo"}
+    rows = [
+        {**label, "step_index": 0, "n_correct": 1, "label": True, "value": 0.25},
+        {**label, "step_index": 1, "n_correct": 1, "label": True},
+        {**label, "step_index": 2, "n_correct": 0, "reason": "budget spent"},
+    ]
+    outcome = labels_as_rewards(TABLES["step_labels"].frame(rows), Context(None, {}))
+    assert outcome.rows.select("step_index", "scorer", "reward").rows() == [(0, "monte-carlo", 0.25), (1, "monte-carlo", 1.0)]
+    assert outcome.rejects.select("key", "reason", "detail").rows() == [("a/2", "label is open", "budget spent")]
