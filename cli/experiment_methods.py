@@ -42,6 +42,7 @@ METHODS: tuple[Method, ...] = (
     Method("full-step", "Full-Step-DPO, weighting step, gamma 0.5"),
     Method("step-dpo", "Step-DPO, first error by the tree of samples", STEP_DPO),
     Method("sft-dpo", "SFT on the chosen, then DPO", DPO, after="sft"),
+    Method("sft-sft", "SFT on the chosen, twice: the control of what follows SFT", SFT, after="sft"),
     Method("full-step-true", "Full-Step-DPO, true rewards and true selection", (), TRUE),
     Method("sft-step-dpo", "SFT on the chosen, then Step-DPO by the tree", STEP_DPO, after="sft"),
     Method("step-dpo-oracle", "Step-DPO, first error by the truth", STEP_DPO, TRUE),

@@ -87,15 +87,16 @@ def truth_labels(steps: pl.DataFrame, problems: pl.DataFrame, context: Context) 
     """A row for every step, from what the generator of its problem knows. InputError: problems of another source."""
     config: TruthLabels = context.config
     families: dict[str, FamilyName] = {f"{SOURCE}{name}": name for name in NAMES}
-    known = {
-        key: (families.get(source), question) for key, source, question in problems["problem_id", "source", "question"].rows()
-    }
     _require_truth(problems.filter(~pl.col("source").is_in(list(families))))
+    asked = problems.select("problem_id", "source", "question").iter_rows()
+    known: dict[str, tuple[FamilyName, str]] = {
+        problem_id: (families[source], question) for problem_id, source, question in asked
+    }
     rows: list[dict[str, object]] = []
     texts = steps.sort("solution_id", "step_index").group_by("solution_id", "problem_id", maintain_order=True).agg("text")
     for solution_id, problem_id, found in texts.iter_rows():
         family, question = known[problem_id]
-        right = verdicts(family, question, found) if family else []
+        right = verdicts(family, question, found)
         if config.of == "prefix":
             right = list(accumulate(right, lambda before, now: before and now))
         rows += [
