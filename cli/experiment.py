@@ -169,7 +169,8 @@ class World:
     def do(self, method: Method | None) -> None:
         """Search, test and write down one method (None: the base model), unless that is done."""
         part = self.folder / (method.name if method else BASE)
-        if (part / "results.parquet").is_file():
+        rules = self.study.decode if method is None else ("greedy",)
+        if finished(part, rules):
             return
         part.mkdir(parents=True, exist_ok=True)
         started = time.process_time()
@@ -181,7 +182,6 @@ class World:
             trials = TRIALS.frame([row for row, _ in found])
             best, policy = max(found, key=lambda one: (one[0]["validation_accuracy"], -one[0]["learning_rate"]))
             replace(part / "policy", str(policy.relative_to(self.folder)).encode())
-        rules = self.study.decode if method is None else ("greedy",)
         answers = self.test(method.name if method else BASE, str(policy), part, rules)
         seconds = time.process_time() - started
         if method is None:
@@ -302,6 +302,12 @@ class World:
         return frame.with_columns(pl.lit(value).alias(name) for name, value in self.who(method).items()).select(
             pl.col(name).cast(dtype) for name, dtype in ANSWERS.polars_schema.items()
         )
+
+
+def finished(part: Path, rules: Sequence[str]) -> bool:
+    """Are there results of a part, under all of these rules?"""
+    file = part / "results.parquet"
+    return file.is_file() and set(rules) <= set(pl.read_parquet(file)["decoding"])
 
 
 def _write(folder: Path, table: Table, frame: pl.DataFrame) -> None:

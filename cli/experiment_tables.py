@@ -46,7 +46,9 @@ RESULTS = Table(
         Column("test_correct", pl.Int32, "Test problems answered correctly.", unit="problems"),
         Column("test_n", pl.Int32, "Test problems.", unit="problems"),
         Column("test_accuracy", pl.Float64, "test_correct / test_n.", unit="probability"),
-        Column("cpu_seconds", pl.Float64, "CPU time of the whole search and the test.", unit="seconds"),
+        Column(
+            "cpu_seconds", pl.Float64, "CPU time of search and test; of base: of base model, dataset and test.", unit="seconds"
+        ),
     ),
     rules=(Rule("no more right ones than problems", "test_correct >= 0 AND test_correct <= test_n"),),
 )

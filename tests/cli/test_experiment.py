@@ -5,11 +5,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cli.experiment import FIRST_TEST, QUICK, RATES, Study, World, collect, study_of
+from cli.experiment import FIRST_TEST, QUICK, RATES, Study, World, collect, finished, study_of
 from cli.experiment_methods import chosen, method
+from cli.experiment_tables import RESULTS
 from cli.progress import Lines, ProgressReporter
 from schemas import InputError
 from tests.cli.commands import done, invoke
+from tests.cli.test_experiment_tables import ROW
 
 QUIET = ProgressReporter(Lines(lambda text: None))
 TYPED = {"family": "facts,skill", "seeds": 2, "methods": "default", "rates": "3e-4,1e-4", "decode": "greedy,sc@4"}
@@ -57,6 +59,13 @@ def test_the_recipe_of_a_seed(tmp_path: Path) -> None:
     assert (recipe.prm.kind, recipe.step_labels.kind, recipe.pairs.top) == ("labels", "truth", 2)
     assert recipe.policy.weighting.gamma == 0
     assert recipe.problems.source.first + recipe.problems.source.size < FIRST_TEST  # type: ignore[union-attr]
+
+
+def test_a_part_is_finished_where_it_has_results_under_every_rule(tmp_path: Path) -> None:
+    assert not finished(tmp_path, ("greedy",))
+    RESULTS.frame([ROW]).write_parquet(tmp_path / "results.parquet")
+    assert finished(tmp_path, ("greedy",))
+    assert not finished(tmp_path, ("greedy", "sc@4"))
 
 
 @pytest.mark.slow
