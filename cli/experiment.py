@@ -10,6 +10,7 @@ Layout of the folder:
     FAMILY/seed-S/METHOD/test/     the answers of the chosen policy, as `fs-train eval` makes them
     FAMILY/seed-S/METHOD/policy    which of the runs' models was chosen
     FAMILY/seed-S/METHOD/*.parquet results, trials, answers of this part; results.parquet comes last and says that it is finished
+    calls/                         what was typed, when, on which machine, and what it cost
     *.parquet, results.png         the same of all parts, written anew at the end
 
 A part that is finished is not looked at again; one that was killed goes on where it stopped, for all three kinds of folder do.
@@ -37,7 +38,7 @@ from cli.experiment_tables import ANSWERS, FIGURES, RESULTS, TRIALS
 from cli.progress import ProgressReporter, progress
 from cli.recipe import Recipe, learnt, load
 from cli.render import show
-from cli.results import STUDY, write_figure
+from cli.results import CALLS, write_figure
 from cli.tools import build_stages, build_tools, eval_tools, train_tools
 from fullstep_data.accuracy import accuracy
 from fullstep_data.arithmetic import NAMES, FamilyName, item
@@ -112,34 +113,30 @@ def study_of(
 
 def experiment(name: str, out: Path, study: Study) -> None:
     """Do what is missing, seed by seed so that a part of the study is a study, and write the tables of all that is finished."""
-    started = time.process_time()
-    out.mkdir(parents=True, exist_ok=True)
+    begun = datetime.now(UTC)
     with progress() as reporter:
         for seed in range(study.seeds):
             for family in study.families:
                 world = World(name, out / family / f"seed-{seed}", family, seed, study, reporter)
                 for part in (None, *study.methods):
                     world.do(part)
+                    _record(out, begun, study.command)
     tables = collect(out)
-    _record(out, study.command, time.process_time() - started)
     write_figure(compared(tables["results"], tables["answers"]), out / "results.png")
     show(experiment_summary(tables, out))
 
 
-def _record(out: Path, command: str, cpu_seconds: float) -> None:
-    """Add this call to study.json: what was typed, when, on which machine, with which versions."""
-    file = out / STUDY
-    calls = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
-    calls.append(
-        {
-            "command": command,
-            "date": datetime.now(UTC).date().isoformat(),
-            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-            "versions": {name: version(name) for name in ("fullstep", "torch", "transformers")},
-            "cpu_seconds": cpu_seconds,
-        }
-    )
-    replace(file, json.dumps(calls, indent=1).encode())
+def _record(out: Path, begun: datetime, command: str) -> None:
+    """What this call is and has cost so far, in a file of its own: calls may be killed, and several may work side by side."""
+    call = {
+        "command": command,
+        "date": begun.date().isoformat(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "versions": {name: version(name) for name in ("fullstep", "torch", "transformers")},
+        "cpu_seconds": round(time.process_time()),
+    }
+    (out / CALLS).mkdir(exist_ok=True)
+    replace(out / CALLS / f"{begun:%Y%m%d-%H%M%S}-{os.getpid()}.json", json.dumps(call, indent=1).encode())
 
 
 def collect(out: Path) -> dict[str, pl.DataFrame]:

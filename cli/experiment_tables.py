@@ -27,7 +27,12 @@ TRIALS = Table(
         Column("validation_accuracy", pl.Float64, "Greedy accuracy on the validation problems.", unit="probability"),
         Column("validation_n", pl.Int32, "How many those are.", unit="problems"),
         Column("pairs", pl.Int32, "Pairs that it learnt from.", unit="pairs"),
-        Column("cpu_seconds", pl.Float64, "CPU time of reference log-probs, training and validation.", unit="seconds"),
+        Column(
+            "cpu_seconds",
+            pl.Float64,
+            "CPU time of reference log-probs, training and validation, in the call that ended it.",
+            unit="seconds",
+        ),
     ),
 )
 

@@ -18,8 +18,8 @@ from fullstep_data.store.disk import replace
 from schemas import InputError
 
 FIGURE = Path("docs/figures/arithmetic.png")
-STUDY = "study.json"
-"""In the folder of an experiment: every call, with versions and machine."""
+CALLS = "calls"
+"""In the folder of an experiment: a file per call, with command, versions and machine."""
 WIDTH, STEP = 420, 20
 """Pixels: of a panel, and of a method in it."""
 MADE = """Made from the tables of `fs-train experiment` by `python -m cli.results`; nothing here is typed by hand. The bench and
@@ -47,7 +47,7 @@ def page(folder: Path, figure: str) -> str:
     """The whole page as Markdown. figure: the picture's place, as seen from the page."""
     tables = read(folder)
     found = compared(tables["results"], tables["answers"])
-    calls = json.loads((folder / STUDY).read_text(encoding="utf-8"))
+    calls = _calls(folder)
     parts = ["# Results", MADE, "## Commands and machine", *(_call(call) for call in calls)]
     parts += [f"![greedy accuracy by method]({figure})", READ]
     for family in found["family"].unique().sort():
@@ -70,6 +70,16 @@ def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table."""
     lines = [headers, ["---"] * len(headers), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _calls(folder: Path) -> list[dict[str, Any]]:
+    """The calls in order; one that was taken up again counts once, with what all of them cost."""
+    found: dict[str, dict[str, Any]] = {}
+    for file in sorted((folder / CALLS).glob("*.json")):
+        call = json.loads(file.read_text(encoding="utf-8"))
+        before = found.setdefault(call["command"], call | {"cpu_seconds": 0})
+        before["cpu_seconds"] += call["cpu_seconds"]
+    return list(found.values())
 
 
 def _call(call: Mapping[str, Any]) -> str:
