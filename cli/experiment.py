@@ -53,7 +53,7 @@ from schemas import InputError, Table
 
 FIRST_TEST = 1_000_000
 """Number of the first test problem: far from those of the dataset."""
-RATES = (1e-4, 3e-4, 1e-3)
+RATES = (3e-5, 1e-4, 3e-4, 1e-3)
 QUICK = (
     "problems.source.size=80",
     "samples.samples=8",
@@ -107,7 +107,12 @@ def study_of(
         return study
     few = tuple(one for one in study.methods if one.name in ("sft", "dpo", "full-step"))
     return replaced(
-        study, families=families[:1], methods=few, rates=tried[1:2], test_problems=100, overrides=(*QUICK, *overrides)
+        study,
+        families=families[:1],
+        methods=few,
+        rates=tried[2:3] or tried[-1:],
+        test_problems=100,
+        overrides=(*QUICK, *overrides),
     )
 
 
@@ -167,20 +172,21 @@ class World:
         """Search, test and write down one method (None: the base model), unless that is done."""
         part = self.folder / (method.name if method else BASE)
         rules = self.study.decode if method is None else ("greedy",)
-        if finished(part, rules):
+        rates = self.study.rates if method else ()
+        if finished(part, rules, rates):
             return
         part.mkdir(parents=True, exist_ok=True)
-        started = time.process_time()
         if method is None:
             trials, best, policy = TRIALS.empty(), None, self.recipe(()).model
         else:
             self.say(method.name)
-            found = [self.trial(method, rate, part) for rate in self.study.rates]
+            found = [self.trial(method, rate, part) for rate in sorted({*rates, *rates_tried(part)})]
             trials = TRIALS.frame([row for row, _ in found])
             best, policy = max(found, key=lambda one: (one[0]["validation_accuracy"], -one[0]["learning_rate"]))
             replace(part / "policy", str(policy.relative_to(self.folder)).encode())
+        started = time.process_time()
         answers = self.test(method.name if method else BASE, str(policy), part, rules)
-        seconds = time.process_time() - started
+        seconds = trials["cpu_seconds"].sum() + time.process_time() - started
         if method is None:
             _write(part, FIGURES, self.figures())
         _write(part, TRIALS, trials)
@@ -224,7 +230,7 @@ class World:
             "validation_accuracy": validation["accuracy"],
             "validation_n": validation["n"],
             "pairs": data.table(table).rows,
-            "cpu_seconds": time.process_time() - started,
+            "cpu_seconds": time.process_time() - started + rates_tried(part).get(rate, 0.0),
         }
         return row, trained.model("policy")
 
@@ -301,10 +307,16 @@ class World:
         )
 
 
-def finished(part: Path, rules: Sequence[str]) -> bool:
-    """Are there results of a part, under all of these rules?"""
+def finished(part: Path, rules: Sequence[str], rates: Sequence[float]) -> bool:
+    """Are there results of a part, under all of these rules, after a search over all of these rates (more are no harm)?"""
     file = part / "results.parquet"
-    return file.is_file() and set(rules) <= set(pl.read_parquet(file)["decoding"])
+    return file.is_file() and set(rules) <= set(pl.read_parquet(file)["decoding"]) and set(rates) <= rates_tried(part).keys()
+
+
+def rates_tried(part: Path) -> dict[float, float]:
+    """The learning rates of a part's earlier search, and what each has cost in CPU-seconds."""
+    file = part / "trials.parquet"
+    return dict(pl.read_parquet(file).select("learning_rate", "cpu_seconds").iter_rows()) if file.is_file() else {}
 
 
 def _write(folder: Path, table: Table, frame: pl.DataFrame) -> None:

@@ -241,7 +241,7 @@ def compare(run_a: str, run_b: str | None, models: tuple[str, str] | None, rules
     help="Methods or groups: default, gamma, selection, labels.",
 )
 @click.option(
-    "--rates", default="1e-4,3e-4,1e-3", show_default=True, metavar="RATE,…", help="Learning rates tried for every method."
+    "--rates", default="3e-5,1e-4,3e-4,1e-3", show_default=True, metavar="RATE,…", help="Learning rates tried for every method."
 )
 @click.option(
     "--decode", default="greedy", show_default=True, metavar="RULE,…", help="Rules that the base model is tested under."

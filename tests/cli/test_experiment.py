@@ -5,9 +5,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cli.experiment import FIRST_TEST, QUICK, RATES, Study, World, collect, finished, study_of
+from cli.experiment import FIRST_TEST, QUICK, RATES, Study, World, collect, finished, rates_tried, study_of
 from cli.experiment_methods import chosen, method
-from cli.experiment_tables import RESULTS
+from cli.experiment_tables import RESULTS, TRIALS
 from cli.progress import Lines, ProgressReporter
 from schemas import InputError
 from tests.cli.commands import done, invoke
@@ -27,7 +27,7 @@ def test_a_study_as_it_was_typed() -> None:
     assert study.rates == (1e-4, 3e-4)
     assert study.decode == ("greedy", "sc@4")
     assert study.methods == tuple(chosen("default"))
-    assert len(RATES) == 3
+    assert len(RATES) == 4
 
 
 def test_a_quick_one_is_smaller_and_keeps_what_was_set() -> None:
@@ -61,11 +61,17 @@ def test_the_recipe_of_a_seed(tmp_path: Path) -> None:
     assert recipe.problems.source.first + recipe.problems.source.size < FIRST_TEST  # type: ignore[union-attr]
 
 
-def test_a_part_is_finished_where_it_has_results_under_every_rule(tmp_path: Path) -> None:
-    assert not finished(tmp_path, ("greedy",))
+def test_a_part_is_finished_where_it_has_results_under_every_rule_and_rate(tmp_path: Path) -> None:
+    assert not finished(tmp_path, ("greedy",), ())
     RESULTS.frame([ROW]).write_parquet(tmp_path / "results.parquet")
-    assert finished(tmp_path, ("greedy",))
-    assert not finished(tmp_path, ("greedy", "sc@4"))
+    trial = {"family": "facts", "seed": 0, "method": "dpo", "validation_accuracy": 0.5, "validation_n": 9, "pairs": 1}
+    trials = [trial | {"learning_rate": rate, "cpu_seconds": 2.0} for rate in (1e-4, 1e-3)]
+    TRIALS.frame(trials).write_parquet(tmp_path / "trials.parquet")
+    assert finished(tmp_path, ("greedy",), (1e-3, 1e-4))
+    assert finished(tmp_path, ("greedy",), (1e-4,))
+    assert not finished(tmp_path, ("greedy", "sc@4"), (1e-4,))
+    assert not finished(tmp_path, ("greedy",), (1e-4, 3e-4))
+    assert rates_tried(tmp_path) == {1e-4: 2.0, 1e-3: 2.0}
 
 
 @pytest.mark.slow
