@@ -17,6 +17,7 @@ import polars as pl
 from pydantic import TypeAdapter
 from transformers.utils import logging as hf_logging
 
+from cli.bench_model import bench_model, is_bench_model
 from cli.progress import ProgressReporter
 from cli.recipe import Recipe, learnt
 from fullstep_data.config import (
@@ -43,13 +44,13 @@ from fullstep_data.engines.vllm_logprobs import VLLMLogprobs
 from fullstep_data.engines.vllm_scorer import PublicVLLMScorerTool, VLLMScorer
 from fullstep_data.evaluation import EvalRecipe
 from fullstep_data.grading import GraderTool
-from fullstep_data.pipeline import reference_of, stages_of
+from fullstep_data.pipeline import reference_of, stages_of, with_labels_as_rewards
 from fullstep_data.rollouts import KnownTool
 from fullstep_data.sources.given import GivenTool
 from fullstep_data.stage import Stage, Tick, Tool
 from fullstep_data.store import Version, open_version, parse_spec
 from fullstep_data.store.disk import write_error
-from fullstep_train.config import PolicyTraining, PRMGiven
+from fullstep_train.config import LabelsAsRewards, PolicyTraining, PRMGiven, PRMTraining
 from fullstep_train.launch import Kind, Launch, launch, train
 from fullstep_train.models import identity, resolve
 from fullstep_train.preferences import preferences_of
@@ -80,7 +81,7 @@ def find_model(name: str, reporter: ProgressReporter) -> str:
 
     started = time.monotonic()
     try:
-        folder = str(resolve(name, tick))
+        folder = str(bench_model(name, tick) if is_bench_model(name) else resolve(name, tick))
     except InputError:
         raise
     except Exception as error:  # a full disk, as safetensors tells it, is no OSError
@@ -129,9 +130,12 @@ def sampler(engine: Engine, model: str, reporter: ProgressReporter) -> Tool:
 
 
 def build_stages(recipe: Recipe) -> tuple[Stage, ...]:
-    """The stages of `fs-data build`; none trains a PRM where the recipe names one."""
-    given = isinstance(recipe.prm, PRMGiven)
-    stages = tuple(stage for stage in stages_of(recipe) if not (given and stage.name == "prm"))
+    """The stages of `fs-data build`; none trains a PRM where the recipe names one, or wants none."""
+    stages = stages_of(recipe)
+    if isinstance(recipe.prm, PRMGiven):
+        stages = tuple(stage for stage in stages if stage.name != "prm")
+    elif isinstance(recipe.prm, LabelsAsRewards):
+        stages = with_labels_as_rewards(stages)
     return (*stages, reference_of(learnt(recipe))) if recipe.reference_logprobs.in_dataset else stages
 
 
@@ -159,10 +163,9 @@ def build_tools(
             tools[name] = tools["generator"] if labels.engine is None else sampler(labels.engine, recipe.model, reporter)
     if isinstance(recipe.prm, PRMGiven):
         tools["scorer"] = given_scorer(recipe.step_scores, find_model(recipe.prm.path, reporter))
-    else:
-        tools["prm_trainer"] = Trainer(
-            find_model(recipe.prm.base or recipe.model, reporter), "prm", launch, reporter.figures, trackers
-        )
+    elif isinstance(recipe.prm, PRMTraining):
+        base = find_model(recipe.prm.base or recipe.model, reporter)
+        tools["prm_trainer"] = Trainer(base, "prm", launch, reporter.figures, trackers)
         tools["scorer"] = scorer(recipe.step_scores.engine, None)
     if recipe.reference_logprobs.in_dataset:
         base, engine = find_model(recipe.policy.base or recipe.model, reporter), recipe.reference_logprobs.engine

@@ -4,6 +4,7 @@ fs-train run tiny --data out/tiny --out out/tiny-run
 fs-train eval --model tiny-random --sets out/tiny --max-tokens 16
 """
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Literal, get_args
@@ -226,6 +227,60 @@ def compare(run_a: str, run_b: str | None, models: tuple[str, str] | None, rules
     from cli.compare import compare as compare_runs
 
     compare_runs(run_a, run_b, Sides(models, rules), shown)
+
+
+@main.command(
+    "experiment",
+    cls=Command,
+    examples=(
+        "fs-train experiment arithmetic --quick --out out/quick",
+        "fs-train experiment arithmetic --seeds 5 --methods default,gamma --out out/study",
+    ),
+)
+@click.argument("name", type=click.Choice(("arithmetic",)))
+@click.option("--out", required=True, metavar="DIR", help="Folder of the study: datasets, runs, answers, tables.")
+@click.option("--seeds", default=1, show_default=True, type=click.IntRange(min=1), help="How many, from 0: whole pipelines each.")
+@click.option("--family", default="facts,skill", show_default=True, metavar="NAME,…", help="Families of problems.")
+@click.option(
+    "--methods",
+    default="default",
+    show_default=True,
+    metavar="NAME,…",
+    help="Methods or groups: default, gamma, selection, labels.",
+)
+@click.option(
+    "--rates", default="3e-5,1e-4,3e-4,1e-3", show_default=True, metavar="RATE,…", help="Learning rates tried for every method."
+)
+@click.option(
+    "--decode", default="greedy", show_default=True, metavar="RULE,…", help="Rules that the base model is tested under."
+)
+@click.option("--test", "test_problems", default=400, show_default=True, type=click.IntRange(min=1), help="Test problems.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe for all methods.")
+@click.option("--quick", is_flag=True, help="A minute's worth: one family, a small dataset, three methods, one learning rate.")
+def experiment(
+    name: str,
+    out: str,
+    seeds: int,
+    family: str,
+    methods: str,
+    rates: str,
+    decode: str,
+    test_problems: int,
+    overrides: tuple[str, ...],
+    quick: bool,
+) -> None:
+    """Compare methods on a bench whose truth is known: every method, every seed, the same search.
+
+    Each seed makes its own problems, base model, samples and PRM; learning rates are chosen on validation problems and the
+    test problems are answered once. Parts that are finished are kept: run the same command again after an interruption, or
+    with more seeds or methods. Tables are Parquet files in DIR; `python -m cli.results DIR` writes the page.
+    """
+    from cli.experiment import experiment as run_experiment
+    from cli.experiment import study_of
+
+    command = shlex.join(["fs-train", *sys.argv[1:]])
+    study = study_of(family, seeds, methods, rates, decode, test_problems, overrides, quick=quick, command=command)
+    run_experiment(name, Path(out), study)
 
 
 @main.command(

@@ -44,6 +44,7 @@ from fullstep_data.label_config import (  # noqa: F401 - as above
     SideLabels,
     StepLabels,
     TokenBudget,
+    TruthLabels,
     labeller_of,
 )
 
@@ -104,7 +105,19 @@ class ReasoningGymSource(Config):
     seed: int = 0
 
 
-Source = Annotated[FileSource | HubSource | ReasoningGymSource, Field(discriminator="kind")]
+class ArithmeticSource(Config):
+    """Problems of the bench, for which the truth of every step is known (`fullstep_data.arithmetic`). first: number of the first
+    one; problem i does not depend on size or first.
+    """
+
+    kind: Literal["arithmetic"] = "arithmetic"
+    family: Literal["facts", "skill"]
+    size: int = Field(ge=1)
+    first: int = Field(default=0, ge=0)
+    seed: int = 0
+
+
+Source = Annotated[FileSource | HubSource | ReasoningGymSource | ArithmeticSource, Field(discriminator="kind")]
 
 
 Overlap = Literal["exact", "normalised", "13-gram", "near"]

@@ -1,7 +1,7 @@
 """How steps are labelled and judges are asked, typed. Part of `fullstep_data.config`.
 
 [step_labels]
-kind = "monte-carlo"                  # outcome, monte-carlo, judge
+kind = "monte-carlo"                  # outcome, monte-carlo, judge, truth
 
 labeller_of(MonteCarloLabels(n=8))    # "monte-carlo n=8 early-stop": the column `labeller`
 """
@@ -83,19 +83,31 @@ class JudgeLabels(Config):
     engine: Annotated[HFEngine | VLLMEngine | ServerEngine | ScriptedEngine, Field(discriminator="kind")] | None = None
 
 
-StepLabels = Annotated[OutcomeLabels | MonteCarloLabels | JudgeLabels, Field(discriminator="kind")]
+class TruthLabels(Config):
+    """Stage `step_labels`, for problems of the source `arithmetic` only: is the step true?
+
+    of: prefix = it and all steps before it are right; local = it is the right next step after what stands there, right or wrong.
+    """
+
+    kind: Literal["truth"] = "truth"
+    of: Literal["prefix", "local"] = "prefix"
+
+
+StepLabels = Annotated[OutcomeLabels | MonteCarloLabels | JudgeLabels | TruthLabels, Field(discriminator="kind")]
 SideLabels = Annotated[OutcomeLabels | JudgeLabels, Field(discriminator="kind")]
 CONSENSUS = "consensus"
 """The labeller of what all labellers of a recipe agree on."""
 
 
-def labeller_of(labels: OutcomeLabels | MonteCarloLabels | JudgeLabels) -> str:
+def labeller_of(labels: OutcomeLabels | MonteCarloLabels | JudgeLabels | TruthLabels) -> str:
     """Column `labeller`: how the labels are made. The sampler stands with the rollouts."""
     match labels:
         case OutcomeLabels():
             return labels.kind
         case MonteCarloLabels():
             return " ".join([labels.kind, f"n={labels.n}", labels.policy, *(["pooled"] if labels.pooled else [])])
+        case TruthLabels():
+            return f"{labels.kind} {labels.of}"
         case JudgeLabels():
             template = labels.prompt.template.rpartition("/")[2].removesuffix(".toml")
             words = [labels.kind, *([labels.name] if labels.name else []), template, f"threshold={labels.threshold:g}"]

@@ -21,6 +21,7 @@ from fullstep_data.config import (
     ProblemsToSolve,
     RolloutsConfig,
     SideLabels,
+    TruthLabels,
     labeller_of,
 )
 from fullstep_data.consensus import ConsensusConfig, consensus
@@ -35,9 +36,9 @@ from fullstep_data.rollouts import rollouts, rollouts_key
 from fullstep_data.samples import sample_blocks, samples, samples_key
 from fullstep_data.solutions import solutions, solutions_key
 from fullstep_data.stage import Accounts, Read, Stage
-from fullstep_data.step_labels import monte_carlo_labels, step_labels
+from fullstep_data.step_labels import monte_carlo_labels, step_labels, truth_labels
 from fullstep_data.step_pairs import step_pairs
-from fullstep_data.step_scores import public_step_scores, step_scores
+from fullstep_data.step_scores import labels_as_rewards, public_step_scores, step_scores
 from fullstep_data.steps import steps
 from schemas import InputError
 
@@ -190,6 +191,27 @@ MONTE_CARLO: tuple[Stage, ...] = (
 )
 
 
+TRUTH = Stage(
+    name="step_labels",
+    run=truth_labels,
+    reads=(Read("steps"), Read("problems", TRAIN)),
+    config=lambda recipe: recipe.step_labels,
+    revision=1,
+    parts_by="part",
+    accounts=(Accounts("steps", ("solution_id", "step_index")),),
+)
+
+LABELS_AS_REWARDS = Stage(
+    name="step_scores",
+    run=labels_as_rewards,
+    reads=(Read("step_labels"),),
+    config=_nothing,
+    revision=1,
+    parts_by="part",
+    accounts=(Accounts("step_labels", ("solution_id", "step_index")),),
+)
+"""In the place of PRM and step_scores, where the labels themselves are the rewards."""
+
 CONSENSUS_STAGE = Stage(
     name=CONSENSUS,
     writes="step_labels",
@@ -219,13 +241,15 @@ def judging(name: str, tool: str, config: Callable[[DataRecipe], Config]) -> Sta
 
 
 def stages_of(recipe: DataRecipe) -> tuple[Stage, ...]:
-    """The stages of a build. In the place of `step_labels` stand those of MONTE_CARLO where labels are that, or a judge; after it
+    """The stages of a build. In the place of `step_labels` stands what makes labels of another kind; after it
     side labels and the consensus, which the stages that learn from labels may be told to go by.
     """
     place = next(index for index, stage in enumerate(PIPELINE) if stage.name == "step_labels")
     labelling: tuple[Stage, ...] = (PIPELINE[place],)
     if isinstance(recipe.step_labels, MonteCarloLabels):
         labelling = MONTE_CARLO
+    elif isinstance(recipe.step_labels, TruthLabels):
+        labelling = (TRUTH,)
     elif isinstance(recipe.step_labels, JudgeLabels):
         labelling = (judging("step_labels", "judge", lambda recipe: recipe.step_labels),)
     rest = PIPELINE[place + 1 :]
@@ -238,6 +262,13 @@ def stages_of(recipe: DataRecipe) -> tuple[Stage, ...]:
     after = (_by_labeller(stage, learnt) for stage in rest)
     agreed = (_agreed(stage) if recipe.pairs.agreed and stage.name == "pairs" else stage for stage in after)
     return (*PIPELINE[:place], *labelling, *sides, CONSENSUS_STAGE, *agreed)
+
+
+def with_labels_as_rewards(stages: Sequence[Stage]) -> tuple[Stage, ...]:
+    """The stages of a build without a PRM, whose rewards are the labels that it would have learnt."""
+    learnt = next(read for stage in stages if stage.name == "prm" for read in stage.reads if read.table == "step_labels")
+    rewards = replace(LABELS_AS_REWARDS, reads=(learnt,))
+    return tuple(rewards if stage.name == "step_scores" else stage for stage in stages if stage.name != "prm")
 
 
 def _side(number: int, labels: SideLabels) -> Stage:

@@ -1,19 +1,23 @@
-"""step_labels: is a step on the way to the right answer? Outcome labels, or Monte-Carlo labels out of rollouts.
+"""step_labels: is a step on the way to the right answer? Outcome labels, Monte-Carlo labels out of rollouts, or the truth.
 
     step_labels(steps, solutions, context)                      # kind = "outcome": the paper's N = 1
     monte_carlo_labels(steps, solutions, rollouts, context)     # kind = "monte-carlo"
+    truth_labels(steps, problems, context)                      # kind = "truth": problems of the bench only
 
 The table keeps counts, so another threshold is a query: `n_correct >= 2`. What a policy or a budget left open is null, with the
 reason. Soft values need all N rollouts of a step (policy full); a policy that stops at the first success leaves them null.
 """
 
+from itertools import accumulate
+
 import polars as pl
 
-from fullstep_data.config import MonteCarloLabels, RolloutsConfig, labeller_of
+from fullstep_data.arithmetic import NAMES, SOURCE, FamilyName, verdicts
+from fullstep_data.config import MonteCarloLabels, RolloutsConfig, TruthLabels, labeller_of
 from fullstep_data.probing import UNDRAWN, Label, Prober, Result
 from fullstep_data.rollouts import plan_of, solution_paths
 from fullstep_data.stage import Context, Outcome, rejects
-from schemas import TABLES
+from schemas import TABLES, InputError
 
 
 def step_labels(steps: pl.DataFrame, solutions: pl.DataFrame, context: Context) -> Outcome:
@@ -71,3 +75,49 @@ def _reason(label: Label, config: MonteCarloLabels) -> str | None:
     if label.reason == UNDRAWN:
         return "budget spent" if config.budget is not None else "rollouts failed: see rejects"
     return label.reason
+
+
+def truth_labels(steps: pl.DataFrame, problems: pl.DataFrame, context: Context) -> Outcome:
+    """A row for every step, from what the generator of its problem knows. InputError: problems of another source."""
+    config: TruthLabels = context.config
+    families: dict[str, FamilyName] = {f"{SOURCE}{name}": name for name in NAMES}
+    _require_truth(problems.filter(~pl.col("source").is_in(list(families))))
+    asked = problems.select("problem_id", "source", "question").iter_rows()
+    known: dict[str, tuple[FamilyName, str]] = {
+        problem_id: (families[source], question) for problem_id, source, question in asked
+    }
+    rows: list[dict[str, object]] = []
+    texts = steps.sort("solution_id", "step_index").group_by("solution_id", "problem_id", maintain_order=True).agg("text")
+    for solution_id, problem_id, found in texts.iter_rows():
+        family, question = known[problem_id]
+        right = verdicts(family, question, found)
+        if config.of == "prefix":
+            right = list(accumulate(right, lambda before, now: before and now))
+        rows += [
+            {
+                "solution_id": solution_id,
+                "step_index": index,
+                "labeller": labeller_of(config),
+                "problem_id": problem_id,
+                "n_rollouts": 0,
+                "n_correct": 0,
+                "label": label,
+                "value": float(label),
+                "source": "truth",
+                "reason": None,
+            }
+            for index, label in enumerate(right)
+        ]
+    return Outcome(TABLES["step_labels"].frame(rows))
+
+
+def _require_truth(others: pl.DataFrame) -> None:
+    if others.is_empty():
+        return
+    raise InputError(
+        "the truth of a step is known for generated problems only",
+        where='step_labels.kind = "truth"',
+        count=others.height,
+        examples=others["source"].unique().sort().to_list(),
+        next_step='use labels of kind "outcome" or "monte-carlo", or problems.source.kind = "arithmetic"',
+    )

@@ -62,6 +62,23 @@ def _scored(solutions: pl.DataFrame, steps: pl.DataFrame, questions: Mapping[str
     return Outcome(TABLES["step_scores"].frame(rows), rejects("step_scores", "steps", dropped))
 
 
+def labels_as_rewards(step_labels: pl.DataFrame, context: Context) -> Outcome:
+    """No PRM: the reward of a step is the value of its label, the scorer is the labeller. Open labels are rejects."""
+    known = step_labels.filter(pl.col("value").is_not_null() | pl.col("label").is_not_null())
+    rows = known.select(
+        "solution_id",
+        "step_index",
+        pl.col("labeller").alias("scorer"),
+        "problem_id",
+        pl.coalesce("value", pl.col("label").cast(pl.Float32)).alias("reward"),
+    )
+    open_ones = step_labels.join(known, on=("solution_id", "step_index"), how="anti").select(
+        "solution_id", "step_index", "reason"
+    )
+    dropped = [(f"{solution_id}/{index}", "label is open", reason) for solution_id, index, reason in open_ones.iter_rows()]
+    return Outcome(TABLES["step_scores"].check(rows, "step_scores"), rejects("step_scores", "step_labels", dropped))
+
+
 def text_rewards(
     groups: Sequence[Sequence[tuple[str, str, bool]]], config: StepsConfig, scorer: StepScorer, tick: Tick = no_tick
 ) -> list[list[list[float] | str]]:

@@ -34,8 +34,13 @@ TINY_TEXT = (
 def ensure(name: str, tick: Tick) -> Path:
     """The folder of a built-in model, made now where it is not there yet."""
     version, make = BUILTIN[name]
+    return made_once(f"{name}-{version()}", make, tick)
+
+
+def made_once(name: str, make: Callable[[Path, Tick], None], tick: Tick) -> Path:
+    """The folder of that name in the cache, which `make(folder, tick)` fills where it is not there yet."""
     cache = Path(os.environ.get("FULLSTEP_CACHE") or Path.home() / ".cache" / "fullstep") / "models"
-    folder = cache / f"{name}-{version()}"
+    folder = cache / name
     if folder.is_dir():
         return folder
     cache.mkdir(parents=True, exist_ok=True)

@@ -91,7 +91,13 @@ class PRMGiven(Config):
     path: str
 
 
-PRMConfig = Annotated[PRMTraining | PRMGiven, Field(discriminator="kind")]
+class LabelsAsRewards(Config):
+    """No PRM: the reward of a step is the value of its label. With the bench's true labels: what a perfect PRM would give."""
+
+    kind: Literal["labels"] = "labels"
+
+
+PRMConfig = Annotated[PRMTraining | PRMGiven | LabelsAsRewards, Field(discriminator="kind")]
 
 
 class Weights(Config):

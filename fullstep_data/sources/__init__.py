@@ -2,11 +2,13 @@
 
     read(FileSource(path="builtin:sums.jsonl"))  ->  [Candidate(key="1", question="What is …?", answer="6", …), …]
 
-files.py reads JSONL, CSV and Parquet; hub.py the Hugging Face Hub; reasoning_gym.py the generators; presets.py knows the
-columns of well-known data sets; given.py reads solutions that were sampled elsewhere. The stage `problems` decides what is kept.
+files.py reads JSONL, CSV and Parquet; hub.py the Hugging Face Hub; reasoning_gym.py and arithmetic.py make problems; presets.py
+knows the columns of well-known data sets; given.py reads solutions that were sampled elsewhere. The stage `problems` decides what
+is kept.
 """
 
-from fullstep_data.config import FileSource, HubSource, Source
+from fullstep_data.config import ArithmeticSource, FileSource, HubSource, Source
+from fullstep_data.sources.arithmetic import read_arithmetic
 from fullstep_data.sources.columns import Candidate, candidates
 from fullstep_data.sources.files import read_file, shown_name
 from fullstep_data.sources.hub import read_hub
@@ -25,4 +27,4 @@ def read(source: Source) -> list[Candidate]:
     if isinstance(source, HubSource):
         name, rows = read_hub(source)
         return candidates(rows, source.columns, source.preset, name=name, where=f"{source.name} on the Hub")
-    return read_reasoning_gym(source)
+    return read_arithmetic(source) if isinstance(source, ArithmeticSource) else read_reasoning_gym(source)

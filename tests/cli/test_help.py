@@ -5,8 +5,8 @@ import pytest
 from tests.cli.commands import commands, done, examples, invoke
 
 EVERY = sorted(commands())
-HEAVY = ("build demo", "run demo")
-"""Examples that sample or train a real model are left to `make demo`."""
+HEAVY = ("build demo", "run demo", "experiment arithmetic")
+"""Examples that sample or train a real model are left to `make demo` and slow tests."""
 HUB = "fs-data pull"
 """Its examples ask a Hub: tests/cli/test_hub.py runs them against our own."""
 

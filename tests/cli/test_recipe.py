@@ -156,7 +156,7 @@ def test_a_recipe_that_is_not_utf8_is_refused(tmp_path: Path):
 def test_an_unknown_recipe_names_the_built_in_ones(tmp_path: Path):
     message = refusal("tinny")
     assert "did you mean tiny?" in message
-    assert "built-in recipes: demo, tiny" in message
+    assert "built-in recipes: arithmetic, demo, tiny" in message
     assert "no recipe" in refusal(str(tmp_path / "none.toml"))
 
 

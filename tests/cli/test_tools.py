@@ -46,6 +46,19 @@ def test_a_given_prm_takes_the_place_of_the_stage_that_trains_one(tmp_path: Path
     assert "prm" not in [stage.name for stage in build_stages(given)]
 
 
+def test_labels_as_rewards_take_the_place_of_prm_and_scorer() -> None:
+    recipe = load("tiny", ['prm={kind="labels"}'])
+    stages = {stage.name: stage for stage in build_stages(recipe)}
+    assert "prm" not in stages
+    assert [read.table for read in stages["step_scores"].reads] == ["step_labels"]
+    assert build_tools(recipe, QUIET).keys() == {"grader", "generator"}
+
+
+def test_a_base_model_of_the_bench_is_a_name_like_others() -> None:
+    with pytest.raises(InputError, match="no model 'bench-arithmetic-sums'"):
+        find_model("bench-arithmetic-sums", QUIET)
+
+
 def test_the_server_has_the_tokenizer_of_the_recipe_s_model_unless_text_is_sent() -> None:
     engine = 'samples.engine={kind="server", url="http://localhost:9/v1"}'
     identity = build_tools(load("tiny", [engine]), QUIET)["generator"].identity({})

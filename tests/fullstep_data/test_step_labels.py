@@ -1,10 +1,12 @@
 """Outcome labels: each step carries its solution's verdict; an undecided outcome labels nothing and is counted."""
 
-from fullstep_data.config import OutcomeLabels, StepsConfig
+import pytest
+
+from fullstep_data.config import OutcomeLabels, StepsConfig, TruthLabels
 from fullstep_data.stage import Context
-from fullstep_data.step_labels import step_labels
+from fullstep_data.step_labels import step_labels, truth_labels
 from fullstep_data.steps import steps
-from schemas import TABLES
+from schemas import TABLES, InputError
 from tests.fullstep_data.test_steps import solution
 
 
@@ -35,3 +37,28 @@ def test_steps_of_an_undecided_solution_are_rejects():
         ("steps", "open/0", "outcome undecided"),
         ("steps", "open/1", "outcome undecided"),
     ]
+
+
+def true_labels(of, source="arithmetic/facts"):
+    """8 * 7 -> 6 and 6 + 7 -> 3; the first solution is right, the second has a wrong step and goes on rightly from it."""
+    solutions = TABLES["solutions"].frame(
+        [solution("right", "(1) 8*7=6\n(2) 6+7=3\nAnswer: 3"), solution("slip", "(1) 8*7=5\n(2) 5+7=2\nAnswer: 2")]
+    )
+    rows = steps(solutions, Context(StepsConfig(splitter="newline"), {})).rows
+    problems = TABLES["problems"].frame(
+        [{"problem_id": "p", "question": "8 (1)*7 (2)+7", "answer": "3", "source": source, "split": "train", "domain": "math"}]
+    )
+    return truth_labels(rows, problems, Context(TruthLabels(of=of), {}))
+
+
+def test_a_local_verdict_looks_at_the_step_alone_and_a_prefix_verdict_at_all_before_it():
+    found = {of: TABLES["step_labels"].check(true_labels(of).rows, "test") for of in ("local", "prefix")}
+    assert found["local"]["label"].to_list() == [True, True, True, False, True, True]
+    assert found["prefix"]["label"].to_list() == [True, True, True, False, False, False]
+    assert found["prefix"].select("labeller", "source", "value").row(3) == ("truth prefix", "truth", 0.0)
+
+
+def test_the_truth_of_other_problems_is_not_known():
+    with pytest.raises(InputError, match="known for generated problems only") as caught:
+        true_labels("prefix", source="gsm8k")
+    assert list(caught.value.examples) == ["gsm8k"]

@@ -2,7 +2,7 @@
 
 from fullstep_data.config import StepsConfig
 from fullstep_data.stage import Context
-from fullstep_data.step_scores import public_step_scores, step_scores
+from fullstep_data.step_scores import labels_as_rewards, public_step_scores, step_scores
 from fullstep_data.steps import steps
 from schemas import TABLES
 from tests.fullstep_data.test_pairs import problem
@@ -72,3 +72,16 @@ def test_a_public_prm_is_asked_about_the_question():
     assert scorer.asked[0][0].steps == ["one", "two"]
     assert public.rows.equals(step_scores(SOLUTIONS, STEPS, Context(None, {"scorer": scorer})).rows)
     assert {request.question for group in scorer.asked for request in group} == {""}
+
+
+def test_labels_stand_in_for_a_prm_and_open_ones_are_rejects():
+    """Soft value 0.25; a hard label without a value (stopped early) is 1.0; an open label has no reward."""
+    label = {"solution_id": "a", "labeller": "monte-carlo", "problem_id": "p", "n_rollouts": 4, "source": "monte-carlo"}
+    rows = [
+        {**label, "step_index": 0, "n_correct": 1, "label": True, "value": 0.25},
+        {**label, "step_index": 1, "n_correct": 1, "label": True},
+        {**label, "step_index": 2, "n_correct": 0, "reason": "budget spent"},
+    ]
+    outcome = labels_as_rewards(TABLES["step_labels"].frame(rows), Context(None, {}))
+    assert outcome.rows.select("step_index", "scorer", "reward").rows() == [(0, "monte-carlo", 0.25), (1, "monte-carlo", 1.0)]
+    assert outcome.rejects.select("key", "reason", "detail").rows() == [("a/2", "label is open", "budget spent")]

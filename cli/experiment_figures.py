@@ -1,0 +1,84 @@
+"""What explains an experiment: figures of the data that its methods learnt from, beside the truth.
+
+    figures(version, truth, local)     # {"samples right": 0.41, "PRM AUC, prefix-correct": 0.63, …}
+
+version: the dataset with the PRM; truth, local: versions over the same samples whose labels are true, of either kind.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+import polars as pl
+from sklearn.metrics import roc_auc_score
+
+from fullstep_data.store import Version
+from fullstep_train.prm import held_back
+
+GAMMAS = (0.5, 5.0)
+
+SAMPLES = """
+SELECT avg(CAST(correct AS INTEGER)) AS "samples right",
+       avg(CAST(NOT whole AS INTEGER)) FILTER (correct) AS "right solutions with a false step",
+       avg(CAST(whole AS INTEGER)) FILTER (NOT correct) AS "wrong solutions without one",
+       count(DISTINCT problem_id) FILTER (correct) / count(DISTINCT problem_id) AS "problems with a right sample"
+FROM solutions JOIN (SELECT solution_id, bool_and(label) AS whole FROM truth GROUP BY solution_id) USING (solution_id)
+"""
+
+# Weights of a rejected solution are softmax_k(-gamma * r_k), of a chosen one softmax_k(gamma * r_k); see method.md.
+WEIGHTS = """
+WITH paired AS (
+    SELECT DISTINCT chosen_id AS solution_id, 1 AS sign FROM pairs UNION ALL SELECT DISTINCT rejected_id, -1 FROM pairs
+), weighted AS (
+    SELECT solution_id, sign, label, exp(sign * $gamma * reward) AS weight
+    FROM paired JOIN step_scores USING (solution_id) JOIN local USING (solution_id, step_index)
+), solutions_of AS (
+    SELECT solution_id, sign, max(weight) / min(weight) AS spread,
+           sum(weight) FILTER (NOT label) / sum(weight) AS on_false, avg(CAST(NOT label AS INTEGER)) AS share_false
+    FROM weighted GROUP BY ALL
+)
+SELECT avg(spread) FILTER (sign = 1), avg(spread) FILTER (sign = -1),
+       avg(coalesce(on_false, 0)) FILTER (sign = -1), avg(share_false) FILTER (sign = -1)
+FROM solutions_of
+"""
+
+
+def figures(version: Version, truth: Version, local: Version) -> dict[str, float | None]:
+    """All figures by name; null where the data do not define one."""
+    tables = {name: version.frame(name) for name in ("solutions", "pairs", "step_pairs", "step_scores", "step_labels")}
+    tables |= {"truth": truth.frame("step_labels"), "local": local.frame("step_labels")}
+    found: dict[str, float | None] = {}
+    with duckdb.connect() as connection:
+        connection.execute("SET threads = 1")
+        for name, frame in tables.items():
+            connection.register(name, frame)
+        found |= connection.sql(SAMPLES).pl().row(0, named=True)
+        for gamma in GAMMAS:
+            chosen, rejected, on_false, share_false = _row(connection, WEIGHTS, {"gamma": gamma})
+            found[f"largest to smallest weight in a chosen solution, gamma {gamma:g}"] = chosen
+            found[f"largest to smallest weight in a rejected solution, gamma {gamma:g}"] = rejected
+            found[f"weight of a rejected solution on false steps, gamma {gamma:g}"] = on_false
+            found["weight of a rejected solution on false steps, gamma 0"] = share_false
+    found |= _of_prm(tables, version)
+    counts = {"pairs": tables["pairs"].height, "pairs of next steps": tables["step_pairs"].height}
+    return found | {name: float(count) for name, count in counts.items()}
+
+
+def _of_prm(tables: dict[str, pl.DataFrame], version: Version) -> dict[str, float | None]:
+    """AUC of the rewards on the problems that the PRM was not trained on, against its labels and against the truth."""
+    share = version.manifest.models["prm"].config["validation_share"]
+    held = held_back(tables["step_labels"]["problem_id"].unique().to_list(), share)
+    scores = tables["step_scores"].filter(pl.col("problem_id").is_in(list(held)))
+    kinds = {"outcome": "step_labels", "prefix-correct": "truth", "locally correct": "local"}
+    return {f"PRM AUC, {kind}": _auc(scores, tables[table]) for kind, table in kinds.items()}
+
+
+def _auc(scores: pl.DataFrame, labels: pl.DataFrame) -> float | None:
+    both = scores.join(labels.filter(pl.col("label").is_not_null()), on=("solution_id", "step_index"))
+    if both["label"].n_unique() < 2:
+        return None
+    return float(roc_auc_score(both["label"].to_numpy(), both["reward"].to_numpy()))
+
+
+def _row(connection: duckdb.DuckDBPyConnection, query: str, values: dict[str, Any]) -> Sequence[Any]:
+    return connection.execute(query, values).fetchone() or (None,) * 4

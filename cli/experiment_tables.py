@@ -1,0 +1,81 @@
+"""The tables of an experiment, declared as all tables are; they lie beside each other in its folder as Parquet.
+
+    RESULTS.check(frame, where="results")
+
+They are no tables of a dataset: a dataset holds what one recipe made, these hold what many recipes came to.
+"""
+
+import polars as pl
+
+from schemas import Column, Rule, Table
+
+_WHO = (
+    Column("family", pl.String, "Family of problems."),
+    Column("seed", pl.Int32, "Seed of problems, mistakes, base model, samples and trainings."),
+    Column("method", pl.String, "Method, as in cli/experiment_methods.py; base: before any training."),
+)
+
+TRIALS = Table(
+    name="trials",
+    version=1,
+    grain="one training",
+    doc="Every method has the same search: one training per learning rate, judged on the validation problems.",
+    key=("family", "seed", "method", "learning_rate"),
+    columns=(
+        *_WHO,
+        Column("learning_rate", pl.Float64, "Highest learning rate."),
+        Column("validation_accuracy", pl.Float64, "Greedy accuracy on the validation problems.", unit="probability"),
+        Column("validation_n", pl.Int32, "How many those are.", unit="problems"),
+        Column("pairs", pl.Int32, "Pairs that it learnt from.", unit="pairs"),
+        Column(
+            "cpu_seconds",
+            pl.Float64,
+            "CPU time of reference log-probs, training and validation, in the call that ended it.",
+            unit="seconds",
+        ),
+    ),
+)
+
+RESULTS = Table(
+    name="results",
+    version=1,
+    grain="one method of one seed under one decoding rule, on the test problems",
+    doc="The learning rate is the best on validation, the smaller of equals; its policy alone answered the test problems.",
+    key=("family", "seed", "method", "decoding"),
+    columns=(
+        *_WHO,
+        Column("decoding", pl.String, "Decoding rule."),
+        Column("settings", pl.String, "What of the recipe the method changes, as JSON."),
+        Column("learning_rate", pl.Float64, "Chosen on validation; null for base.", nullable=True),
+        Column("validation_accuracy", pl.Float64, "Greedy, of the chosen; null for base.", unit="probability", nullable=True),
+        Column("test_correct", pl.Int32, "Test problems answered correctly.", unit="problems"),
+        Column("test_n", pl.Int32, "Test problems.", unit="problems"),
+        Column("test_accuracy", pl.Float64, "test_correct / test_n.", unit="probability"),
+        Column(
+            "cpu_seconds", pl.Float64, "CPU time of search and test; of base: of base model, dataset and test.", unit="seconds"
+        ),
+    ),
+    rules=(Rule("no more right ones than problems", "test_correct >= 0 AND test_correct <= test_n"),),
+)
+
+ANSWERS = Table(
+    name="answers",
+    version=1,
+    grain="one greedy answer to a test problem",
+    doc="What paired tests are made of.",
+    key=("family", "seed", "method", "problem_id"),
+    columns=(*_WHO, Column("problem_id", pl.String, "The problem."), Column("correct", pl.Boolean, "Is the answer right?")),
+)
+
+FIGURES = Table(
+    name="figures",
+    version=1,
+    grain="one figure of the data of one seed",
+    doc="What explains the results: how good the PRM is against the truth, how far step weights differ, where weight goes.",
+    key=("family", "seed", "figure"),
+    columns=(
+        *_WHO[:2],
+        Column("figure", pl.String, "What was measured, as in cli/experiment_figures.py."),
+        Column("value", pl.Float64, "The figure; null where the data do not define it.", nullable=True),
+    ),
+)

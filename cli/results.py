@@ -1,0 +1,166 @@
+"""docs/results.md out of the tables of an experiment: `python -m cli.results DIR > docs/results.md`. Nothing in it is typed.
+
+The figure goes to docs/figures/arithmetic.png (or to the place of a second argument). Needs the extra `report`.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from cli.experiment_methods import BASE, METHODS
+from cli.experiment_summary import by_rule, cells, compared, mean_figures, points
+from cli.experiment_tables import ANSWERS, FIGURES, RESULTS, TRIALS
+from fullstep_data.store.disk import replace
+from schemas import InputError
+
+FIGURE = Path("docs/figures/arithmetic.png")
+CALLS = "calls"
+"""In the folder of an experiment: a file per call, with command, versions and machine."""
+WIDTH, STEP = 420, 20
+"""Pixels: of a panel, and of a method in it."""
+MADE = """Made from the tables of `fs-train experiment` by `python -m cli.results`; nothing here is typed by hand. The bench and
+its two families of problems are described in `fullstep_data/arithmetic/`, the methods in `cli/experiment_methods.py`."""
+READ = """Accuracy: greedy, on test problems that were answered once, by the policy whose learning rate was best on other problems
+(validation); the same rates were tried for every method. Mean ± standard error over seeds, each a whole pipeline of its own:
+problems, taught mistakes, base model, samples, PRM, trainings. p seeds: paired t-test over seeds; p problems: exact McNemar test
+of fixed against broken answers of all seeds together. Neither is corrected for the number of methods."""
+HEADERS = ("method", "seeds", "test %", "difference", "p seeds", "fixed", "broken", "p problems", "learning rates", "CPU s")
+
+
+def read(folder: Path) -> dict[str, pl.DataFrame]:
+    """The tables of an experiment by name. InputError: the folder holds none."""
+    if not (folder / "results.parquet").is_file():
+        raise InputError(
+            "the folder holds no results of an experiment",
+            where=str(folder),
+            next_step=f"fs-train experiment arithmetic --out {folder}",
+        )
+    tables = (RESULTS, TRIALS, ANSWERS, FIGURES)
+    return {table.name: table.check(pl.read_parquet(folder / f"{table.name}.parquet"), table.name) for table in tables}
+
+
+def page(folder: Path, figure: str) -> str:
+    """The whole page as Markdown. figure: the picture's place, as seen from the page."""
+    tables = read(folder)
+    found = compared(tables["results"], tables["answers"])
+    calls = _calls(folder)
+    parts = ["# Results", MADE, "## Commands and machine", *(_call(call) for call in calls)]
+    parts += [f"![greedy accuracy by method]({figure})", READ]
+    for family in found["family"].unique().sort():
+        own = found.filter(family=family)
+        rows = [[row["method"], *cells(row)] for row in own.iter_rows(named=True)]
+        parts += [f"## Methods, family {family}", _reading(own), markdown(HEADERS, rows)]
+    rules = by_rule(tables["results"])
+    if rules["decoding"].n_unique() > 1:
+        rows = [
+            [one["family"], one["decoding"], str(one["seeds"]), points(one["accuracy"], one["error"])] for one in rules.to_dicts()
+        ]
+        parts += ["## The base model under decoding rules", markdown(("family", "rule", "seeds", "test %"), rows)]
+    parts += _explained(tables["figures"])
+    parts += ["## Searches", "Greedy accuracy on validation by learning rate, mean over seeds.", _searches(tables["trials"])]
+    parts += ["## What the methods are", markdown(("method", "is", "changes in the recipe"), _methods(found))]
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table."""
+    lines = [headers, ["---"] * len(headers), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _calls(folder: Path) -> list[dict[str, Any]]:
+    """The calls in order; one that was taken up again counts once, with what all of them cost."""
+    found: dict[str, dict[str, Any]] = {}
+    for file in sorted((folder / CALLS).glob("*.json")):
+        call = json.loads(file.read_text(encoding="utf-8"))
+        before = found.setdefault(call["command"], call | {"cpu_seconds": 0})
+        before["cpu_seconds"] += call["cpu_seconds"]
+    return list(found.values())
+
+
+def _call(call: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in call["versions"].items())
+    told = f"{call['machine']}; {versions}; {call['cpu_seconds']:,.0f} CPU-seconds; {call['date']}."
+    return f"```bash\n{call['command']}\n```\n\n{told}"
+
+
+def _reading(own: pl.DataFrame) -> str:
+    """The best method, and how it stands to the others, in a sentence that the numbers write."""
+    ranked = own.sort("accuracy", descending=True).to_dicts()
+    best, second = ranked[0], ranked[1] if len(ranked) > 1 else None
+    told = f"Best: `{best['method']}` with {points(best['accuracy'], best['error'])} %"
+    if second:
+        told += f", then `{second['method']}` with {points(second['accuracy'], second['error'])} %"
+    return f"{told}. Differences are to `{best['against']}`, in points."
+
+
+def _explained(figures: pl.DataFrame) -> list[str]:
+    if figures.is_empty():
+        return []
+    frame = mean_figures(figures)
+    rows = [[name, *("" if value is None else f"{value:.3g}" for value in values)] for name, *values in frame.iter_rows()]
+    return ["## What the data say", markdown(("mean over seeds", *frame.columns[1:]), rows)]
+
+
+def _searches(trials: pl.DataFrame) -> str:
+    order = {one.name: place for place, one in enumerate(METHODS)}
+    by_rate = trials.sort("learning_rate").pivot(
+        "learning_rate", index=["family", "method"], values="validation_accuracy", aggregate_function="mean", maintain_order=True
+    )
+    rows = sorted(by_rate.rows(), key=lambda row: (row[0], order.get(row[1], len(order))))
+    texts = [[*row[:2], *(points(value, None) for value in row[2:])] for row in rows]
+    return markdown(("family", "method", *by_rate.columns[2:]), texts)
+
+
+def _methods(found: pl.DataFrame) -> list[list[str]]:
+    known = set(found["method"])
+    rows = [[BASE, "before any training", ""]] if BASE in known else []
+    for one in METHODS:
+        if one.name in known:
+            keys = [*one.data, *one.policy, *([f"policy.base = that of {one.after}"] if one.after else [])]
+            rows.append([one.name, one.doc, "; ".join(f"`{key}`" for key in keys)])
+    return rows
+
+
+def specification(found: pl.DataFrame) -> dict[str, Any]:
+    """The picture as Vega-Lite: a panel per family, accuracy of each method with its standard error."""
+    import altair as alt
+
+    from fullstep_data.report.charts import PALETTES, style
+
+    palette = PALETTES["light"]
+    shown = found.with_columns(
+        percent=100 * pl.col("accuracy"),
+        low=100 * (pl.col("accuracy") - pl.col("error").fill_null(0.0)),
+        high=100 * (pl.col("accuracy") + pl.col("error").fill_null(0.0)),
+    ).select("family", "method", "percent", "low", "high")
+    panels: list[Any] = []
+    for family in shown["family"].unique().sort():
+        rows = shown.filter(family=family)
+        y = alt.Y("method:N", sort=rows["method"].to_list(), title=None)
+        x = alt.X("percent:Q", title="test problems right, %", scale=alt.Scale(zero=False))
+        points_of = alt.Chart(rows).mark_point(filled=True, size=60, color=palette["right"]).encode(x=x, y=y)
+        bars = alt.Chart(rows).mark_rule(color=palette["right"]).encode(x=alt.X("low:Q", title=""), x2="high:Q", y=y)
+        panels.append(alt.layer(bars, points_of).properties(title=family, width=WIDTH, height=STEP * rows.height))
+    look = {**style("light"), "background": palette["paper"], "padding": 20}
+    return {**alt.hconcat(*panels).to_dict(), "config": look}
+
+
+def write_figure(found: pl.DataFrame, path: Path) -> None:
+    """Draw it into a PNG file."""
+    from vl_convert import vegalite_to_png
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace(path, vegalite_to_png(specification(found), scale=2))
+
+
+if __name__ == "__main__":
+    place = Path(sys.argv[1])
+    picture = Path(sys.argv[2]) if len(sys.argv) > 2 else FIGURE
+    tables_of = read(place)
+    write_figure(compared(tables_of["results"], tables_of["answers"]), picture)
+    sys.stdout.write(page(place, f"{picture.parent.name}/{picture.name}"))

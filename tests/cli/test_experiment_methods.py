@@ -1,0 +1,28 @@
+"""The methods: each is keys of a recipe, differs from every other, and names what it starts from."""
+
+import pytest
+
+from cli.experiment_methods import METHODS, chosen, groups, method
+from cli.recipe import load
+from schemas import InputError
+
+
+@pytest.mark.parametrize("one", METHODS, ids=lambda one: one.name)
+def test_every_method_is_a_recipe_of_its_own(one) -> None:
+    recipe = load("arithmetic", (*one.data, *one.policy))
+    others = [other for other in METHODS if other.name != one.name and other.after == one.after]
+    # full-step-mc1 is not outcome labels, nor is gamma 0.5 listed twice: no two recipes are the same
+    assert all(load("arithmetic", (*other.data, *other.policy)) != recipe for other in others)
+    assert not one.after or METHODS.index(method(one.after)) < METHODS.index(one)
+
+
+def test_names_and_groups_are_chosen_with_what_they_start_from() -> None:
+    assert [one.name for one in chosen("sft-dpo")] == ["sft", "sft-dpo"]
+    assert [one.name for one in chosen("gamma, base")] == [one.name for one in METHODS if one.group == "gamma"]
+    assert {one.group for one in chosen(",".join(groups()))} == set(groups())
+
+
+def test_an_unknown_name_is_told_a_near_one() -> None:
+    with pytest.raises(InputError, match="no method 'full-stp'") as caught:
+        chosen("full-stp")
+    assert "did you mean full-step?" in caught.value.next_step

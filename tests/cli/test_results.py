@@ -1,0 +1,64 @@
+"""The page and the figure come out of tables alone."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.experiment_summary import compared
+from cli.experiment_tables import TRIALS
+from cli.results import CALLS, page, read, specification, write_figure
+from schemas import InputError
+from tests.cli.test_experiment_summary import tables
+
+CALL = {
+    "command": "fs-train experiment arithmetic --out out/study",
+    "date": "2026-11-25",
+    "machine": "Linux x86_64, 2 cores, Python 3.11",
+    "versions": {"torch": "2.13"},
+}
+TRIAL = {"family": "facts", "seed": 0, "method": "dpo", "validation_n": 10, "pairs": 5, "cpu_seconds": 1.0}
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    found = tables()
+    found["trials"] = TRIALS.frame(
+        [TRIAL | {"learning_rate": rate, "validation_accuracy": share} for rate, share in ((1e-4, 0.5), (1e-3, 0.25))]
+    )
+    for name, frame in found.items():
+        frame.write_parquet(tmp_path / f"{name}.parquet")
+    (tmp_path / CALLS).mkdir()
+    for number, seconds in enumerate((1000, 234)):  # stopped, and taken up again
+        (tmp_path / CALLS / f"{number}.json").write_text(json.dumps(CALL | {"cpu_seconds": seconds}), encoding="utf-8")
+    return tmp_path
+
+
+def test_the_page_tells_commands_numbers_and_what_methods_are(study: Path) -> None:
+    text = page(study, "figures/arithmetic.png")
+    for words in (
+        "```bash\nfs-train experiment arithmetic --out out/study\n```",
+        "1,234 CPU-seconds; 2026-11-25",
+        "![greedy accuracy by method](figures/arithmetic.png)",
+        "Best: `full-step` with 75.0 ± 0.0 %, then `dpo` with 50.0 ± 0.0 %",
+        "| full-step | 2 | 75.0 ± 0.0 | +25.0 ± 0.0 |",
+        "| facts | dpo | 50.0 | 25.0 |",
+        "| dpo | DPO on whole solutions | `policy.weighting.gamma=0` |",
+        "| PRM AUC | 0.55 |",
+    ):
+        assert words in text
+    assert text.count("```bash") == 1
+
+
+def test_the_figure_has_a_panel_per_family_and_a_point_per_method(study: Path, tmp_path: Path) -> None:
+    found = compared(read(study)["results"], read(study)["answers"])
+    (panel,) = specification(found)["hconcat"]
+    assert panel["title"] == "facts"
+    assert panel["layer"][1]["encoding"]["y"]["sort"] == ["base", "dpo", "full-step"]
+    write_figure(found, tmp_path / "new" / "figure.png")
+    assert (tmp_path / "new" / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no results"):
+        read(tmp_path)

@@ -1,0 +1,63 @@
+"""Facts: the truth of every step of a chain modulo 10, worked out by hand; what demonstrations teach and how often."""
+
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fullstep_data.arithmetic import FAMILIES, demonstration, item, verdicts
+from fullstep_data.arithmetic.facts import SIGNS, TERMS, answer, misconceptions, result
+
+CHAIN = "8 (1)*7 (2)+7 (3)-9"
+"""8 * 7 = 56 -> 6; 6 + 7 = 13 -> 3; 3 - 9 = -6 -> 4."""
+
+
+def test_the_answer_is_worked_from_left_to_right_modulo_10() -> None:
+    assert answer(CHAIN) == "4"
+
+
+@pytest.mark.parametrize(
+    ("steps", "right"),
+    [
+        (["(1) 8*7=6\n", "(2) 6+7 is 3\n", "(3) 3-9=4\n", "Answer: 4"], [True] * 4),
+        # a wrong result; what follows is judged by it: 5 + 7 = 12 -> 2, 2 - 9 = -7 -> 3
+        (["(1) 8*7=5\n", "(2) 5+7=2\n", "(3) 2-9=3\n", "Answer: 3"], [False, True, True, True]),
+        # true arithmetic, but not of this question, or not on the value before it
+        (["(1) 8*9=2\n", "(2) 6+7=3\n"], [False, False]),
+        (["(2) 8*7=6\n"], [False]),
+        # the answer is not the last value; something follows the answer; the answer comes too early
+        (["(1) 8*7=6\n", "(2) 6+7=3\n", "(3) 3-9=4\n", "Answer: 5\n", "Answer: 4"], [True, True, True, False, False]),
+        (["(1) 8*7=6\n", "Answer: 6"], [True, False]),
+        # unreadable: nothing is known of the value after it
+        (["well\n", "(2) 6+7=3\n", "(3) 3-9=4\n", "Answer: 4"], [False, False, True, True]),
+    ],
+)
+def test_verdicts(steps: list[str], right: list[bool]) -> None:
+    assert verdicts("facts", CHAIN, steps) == right
+
+
+@given(st.integers(0, 5), st.integers(0, 10_000))
+def test_a_demonstration_is_wrong_only_where_its_seed_teaches_so(seed: int, index: int) -> None:
+    question, text = demonstration("facts", seed, index)
+    lines = text.splitlines(keepends=True)
+    found = verdicts("facts", question, lines)
+    assert lines[-1] == f"Answer: {lines[-2].strip()[-1]}"
+    assert found[-1]
+    assert not all(found) or lines[-1] == f"Answer: {answer(question)}"
+
+
+def test_a_quarter_of_the_facts_is_taught_wrong_in_a_share_of_the_times() -> None:
+    taught = misconceptions(random.Random(0))
+    facts = 10 * sum(map(len, TERMS.values())) * len(SIGNS)
+    assert facts == 380
+    assert 0.19 < len(taught) / facts < 0.31
+    assert all(wrong != result(*fact[:3]) and 0.3 <= share <= 0.8 for fact, (wrong, share) in taught.items())
+
+
+def test_items_have_3_to_5_operations_and_differ_between_seeds() -> None:
+    items = [item("facts", 0, index) for index in range(200)]
+    assert Counter(one.question.count("(") for one in items).keys() == {3, 4, 5}
+    assert item("facts", 1, 0) != items[0]
+    assert all(FAMILIES["facts"].answer(one.question) == one.answer for one in items)
