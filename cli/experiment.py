@@ -186,7 +186,7 @@ class World:
             replace(part / "policy", str(policy.relative_to(self.folder)).encode())
         started = time.process_time()
         answers = self.test(method.name if method else BASE, str(policy), part, rules)
-        seconds = trials["cpu_seconds"].sum() + time.process_time() - started
+        seconds = float(trials["cpu_seconds"].sum()) + time.process_time() - started
         if method is None:
             _write(part, FIGURES, self.figures())
         _write(part, TRIALS, trials)
