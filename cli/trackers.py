@@ -37,8 +37,7 @@ def begin(trackers: Sequence[str], out: Path) -> None:
     """See that the trackers can be had, and let those that write files write below `out`."""
     if not trackers:
         return
-    from transformers.integrations import get_available_reporting_integrations
-    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
 
     installed = get_available_reporting_integrations()
     for name in trackers:

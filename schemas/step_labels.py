@@ -20,7 +20,7 @@ STEP_LABELS = Table(
         Column(
             "n_rollouts",
             pl.Int32,
-            "Completions of the prefix that were looked at, solutions included; 0: a judge, the truth, or a file that does not say.",
+            "Completions of the prefix that were looked at, solutions included; 0: a judge, the truth, a file that does not say.",
             unit="rollouts",
         ),
         Column("n_correct", pl.Int32, "How many of them reached the gold answer.", unit="rollouts"),
