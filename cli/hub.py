@@ -13,13 +13,13 @@ from rich.text import Text
 
 from cli.progress import ProgressReporter, progress
 from cli.render import console, counted, next_commands, plain_table, section
-from fullstep_data.audit import read_set
 from fullstep_data.hub.address import parse, repo_id, tag_name
 from fullstep_data.hub.client import Hub, Kind
 from fullstep_data.hub.dataset import dataset_bundle
 from fullstep_data.hub.model import ModelPush, model_bundle
 from fullstep_data.hub.publish import README, Bundle, Published, publish, size
 from fullstep_data.hub.pull import pull as pull_dataset
+from fullstep_data.overlap import read_set
 from fullstep_data.store import open_version
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from fullstep_data.audit import KINDS, Audit, Match, licence_of
+from fullstep_data.audit import Audit, Match, licence_of
+from fullstep_data.config import OVERLAPS
 from fullstep_data.hub.front_matter import features, merged
 from fullstep_data.hub.views import MEANINGS
 from fullstep_data.store import Manifest
@@ -271,13 +272,13 @@ The {found.problems:,} problems were compared with the evaluation sets named her
 once, by the strictest way in which it is the same: the same text; the same words and signs; 13 words in a row in common; at
 least 60 % of all runs of three words in common.
 
-| | {" | ".join(KINDS)} |
-|---|{"---|" * len(KINDS)}
+| | {" | ".join(OVERLAPS)} |
+|---|{"---|" * len(OVERLAPS)}
 {table}"""
 
 
 def _of_kinds(matches: Sequence[Match]) -> list[str]:
-    return [f"{sum(one.kind == kind for one in matches):,}" for kind in KINDS]
+    return [f"{sum(one.kind == kind for one in matches):,}" for kind in OVERLAPS]
 
 
 def _lineage(card: Card) -> str:
