@@ -113,7 +113,7 @@ def test_an_interruption_says_what_is_kept(out: str, said: str, folder: Path, mo
     assert ("are kept" in result.stderr) == bool(out)
 
 
-EVAL = "fs-train eval --sets out/tiny --prm out/tiny"
+EVAL_TINY = "fs-train eval --sets out/tiny --prm out/tiny"
 SCRIPTED = "fs-train eval --engine scripted --sets out/tiny --prm out/tiny --max-tokens 128"
 
 
@@ -155,7 +155,7 @@ def test_a_prm_with_another_tokenizer_is_refused(place: Path):
     tiny_model(place / "other", vocab_extra=["<extra>"])
     engines = ("hf", "vllm", "vllm,model=other", "server,url=http://127.0.0.1:9/v1,tokenizer=other")
     for engine in engines:  # told before anything is opened: no server listens there
-        result = invoke(f"{EVAL} --engine {engine} --model other --decode bon@2 --max-tokens 4", place)
+        result = invoke(f"{EVAL_TINY} --engine {engine} --model other --decode bon@2 --max-tokens 4", place)
         assert result.exit_code == 2
         assert "the PRM has another tokenizer than the model" in result.stderr, engine
 
