@@ -63,11 +63,6 @@ class Training(Config):
     seed: int = 0
 
 
-def quantised(config: Training) -> bool:
-    """Whether the frozen weights of this training are quantised."""
-    return config.lora is not None and config.lora.quantised is not None
-
-
 class PRMTraining(Training):
     """Train a PRM: a two-class head on `base` (None: the recipe's model), cross-entropy at each step's last token.
 

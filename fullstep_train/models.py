@@ -28,6 +28,7 @@ from transformers import (
 )
 
 from fullstep_train.builtin import BUILTIN, ensure
+from fullstep_train.config import Training
 from fullstep_train.progress import Tick, no_tick, quiet
 from schemas import InputError
 from schemas.model_files import model_identity
@@ -127,6 +128,11 @@ def load_token_classifier(model: Path | str, dtype: torch.dtype, quantise: bool 
         for name, value in settings.items():
             setattr(config, name, value)
         return AutoModelForTokenClassification.from_pretrained(model, config=config, dtype=dtype, **more).eval()
+
+
+def quantised(config: Training) -> bool:
+    """Whether the frozen weights of this training are quantised."""
+    return config.lora is not None and config.lora.quantised is not None
 
 
 def in_four_bits(dtype: torch.dtype) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from fullstep_train import models
 from fullstep_train.adapters import with_lora
-from fullstep_train.config import PRMTraining, quantised
+from fullstep_train.config import PRMTraining
 from fullstep_train.forward import Runs, no_dropout, probe
 from fullstep_train.groups import Group, labelled_groups, passes, reject_rows, step_values
 from fullstep_train.losses import soft_cross_entropy
@@ -161,7 +161,7 @@ def classifier(source: Path | str, config: PRMTraining, dtype: torch.dtype, quan
     model = models.load_token_classifier(
         source,
         dtype if config.lora is not None else torch.float32,
-        quantise and quantised(config),
+        quantise and models.quantised(config),
         num_labels=2,
         id2label=LABELS,
         label2id={label: number for number, label in LABELS.items()},

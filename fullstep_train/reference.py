@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from fullstep_train import models
-from fullstep_train.config import PolicyTraining, quantised
+from fullstep_train.config import PolicyTraining
 from fullstep_train.forward import Runs, answer_logprobs, no_dropout, probe
 from fullstep_train.groups import Group, Solution, reject_rows
 from fullstep_train.preferences import Preferences, SolutionPairs
@@ -31,7 +31,7 @@ TABLE = TABLES["reference_logprobs"]
 def reference_identity(base: str, config: PolicyTraining) -> str:
     """Content of the base model, type of its weights and of the computation: what decides the log-probs of given tokens."""
     weights, computed = stored_types(config)
-    stored = "nf4" if quantised(config) else _name(weights)
+    stored = "nf4" if models.quantised(config) else _name(weights)
     return f"{models.identity(models.resolve(base))}:{stored}:{_name(computed)}"
 
 
@@ -41,10 +41,10 @@ def load_causal(base: str, config: PolicyTraining) -> tuple[Any, Runs]:
     What is trained is float32; frozen weights are in the type of the computation.
     """
     weights, computed = stored_types(config)
-    model = models.load_causal(models.resolve(base), weights, quantised(config))
+    model = models.load_causal(models.resolve(base), weights, models.quantised(config))
     no_dropout(model)
     answer_logprobs(model)
-    if not quantised(config):  # which is where it belongs already
+    if not models.quantised(config):  # which is where it belongs already
         model = model.to(models.device())
     return model, probe(model, config.max_group_tokens, computed)
 

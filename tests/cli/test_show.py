@@ -81,7 +81,7 @@ def test_check_counts_what_it_checked(built: Path):
 
 def test_recipes_are_listed_and_printed_whole(built: Path):
     listed = done("fs-data recipe", built).stdout.splitlines()
-    assert [line.split(":")[0] for line in listed] == ["demo", "tiny"]
+    assert [line.split(":")[0] for line in listed] == ["arithmetic", "demo", "tiny"]
     assert invoke("fs-data recipe --show tiny", built).stdout.startswith("# tiny: ")
 
 
