@@ -24,10 +24,11 @@ WIDTH, STEP = 420, 20
 """Pixels: of a panel, and of a method in it."""
 MADE = """Made from the tables of `fs-train experiment` by `python -m cli.results`; nothing here is typed by hand. The bench and
 its two families of problems are described in `fullstep_data/arithmetic/`, the methods in `cli/experiment_methods.py`."""
-READ = """Accuracy: greedy, on test problems that were answered once, by the policy whose learning rate was best on other problems
-(validation). Mean ± standard error over seeds, each a whole pipeline of its own:
-problems, taught mistakes, base model, samples, PRM, trainings. p seeds: paired t-test over seeds; p problems: exact McNemar test
-of fixed against broken answers of all seeds together. Neither is corrected for the number of methods."""
+READ = """Accuracy: greedy, on test problems, by the policy whose learning rate was best on other problems (validation). They are
+answered once, when the search ends; where a search was widened after that (see Searches) a method may have answered them
+again. Mean ± standard error over seeds, each a whole pipeline of its own: problems, taught mistakes, base model, samples, PRM,
+trainings. p seeds: paired t-test over seeds; p problems: exact McNemar test of fixed against broken answers of all seeds
+together. Neither is corrected for the number of methods."""
 HEADERS = ("method", "seeds", "test %", "difference", "p seeds", "fixed", "broken", "p problems", "learning rates", "CPU s")
 
 
