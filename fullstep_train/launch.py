@@ -22,6 +22,7 @@ from typing import Any, Literal
 import polars as pl
 
 from fullstep_train.config import PolicyTraining, PRMTraining, Training
+from fullstep_train.models import resolve
 from fullstep_train.preferences import preferences_of
 from fullstep_train.progress import Watch
 from schemas import InputError
@@ -63,6 +64,7 @@ def launch(
     InputError: as these; accelerate's config file does not exist. RuntimeError: a process died; its last lines are in it.
     """
     _require_config(how.config_file)
+    resolve(base)  # a built-in model is made here: a process that is not the first would save part of it
     with tempfile.TemporaryDirectory(prefix="fullstep-launch-") as place:
         job = Path(place)
         for name, table in tables.items():
