@@ -140,7 +140,10 @@ def test_two_processes_with_the_model_in_shares(tmp_path: Path, monkeypatch: pyt
         if row.get("rewards/margins") == 0:  # before the first update every pair is a tie, which rounding decides
             row["rewards/accuracies"] = other["rewards/accuracies"]
         assert other == pytest.approx(row, rel=1e-4, abs=1e-5)
-    assert torch.allclose(weights(tmp_path / "both"), weights(alone), atol=1e-5)
+    difference = weights(tmp_path / "both") - weights(alone)
+    # Adam moves a weight by about the rate even where its gradient is all rounding, so a single one may go another way.
+    # All together they differ by less than a thousandth of one such move of every weight.
+    assert difference.norm() < 1e-3 * FAST["learning_rate"] * len(difference) ** 0.5
 
 
 @pytest.mark.slow
