@@ -14,7 +14,7 @@ from schemas import ContractError
 def require_accounted(stage: Stage, frames: Sequence[pl.DataFrame], outcome: Outcome, where: str) -> None:
     """Check every `Accounts` of a stage on one part. frames: its inputs, in the order of its reads."""
     for accounts in stage.accounts:
-        lost = unaccounted(accounts, frames[read_index(stage, accounts)], outcome)
+        lost = _lost(accounts, _asked(stage, accounts, frames), outcome)
         if lost:
             raise ContractError(
                 what=f"stage {stage.name} lost rows of {accounts.table}: ({', '.join(accounts.by)}) neither in "
@@ -28,17 +28,12 @@ def require_accounted(stage: Stage, frames: Sequence[pl.DataFrame], outcome: Out
 
 def unaccounted(accounts: Accounts, frame: pl.DataFrame, outcome: Outcome) -> list[str]:
     """The keys of `frame` (parts joined by `/`) that are neither in the rows nor in the rejects, in order."""
-    expected = _keys(filtered(frame, accounts.where), accounts.by)
-    dropped = outcome.rejects.filter(pl.col("table") == accounts.table)["key"]
-    found = pl.concat([_keys(outcome.rows, accounts.by), dropped])
-    return expected.filter(~expected.is_in(found.implode())).unique().sort().to_list()
+    return _lost(accounts, filtered(frame, accounts.where), outcome)
 
 
 def answered_for(stage: Stage, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """The input rows of a part that its stage answers for: those of its first accounts, else all of its first read."""
-    if not stage.accounts:
-        return frames[0]
-    return filtered(frames[read_index(stage, stage.accounts[0])], stage.accounts[0].where)
+    return _asked(stage, stage.accounts[0], frames) if stage.accounts else frames[0]
 
 
 def read_index(stage: Stage, accounts: Accounts) -> int:
@@ -51,5 +46,21 @@ def filtered(frame: pl.DataFrame, condition: str) -> pl.DataFrame:
     return frame.filter(pl.sql_expr(condition)) if condition else frame
 
 
+def _asked(stage: Stage, accounts: Accounts, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The rows that the accounts speak of. frames: filtered already as their reads say."""
+    index = read_index(stage, accounts)
+    return frames[index] if stage.reads[index].where == accounts.where else filtered(frames[index], accounts.where)
+
+
+def _lost(accounts: Accounts, frame: pl.DataFrame, outcome: Outcome) -> list[str]:
+    expected = _keys(frame, accounts.by)
+    dropped = outcome.rejects.filter(pl.col("table") == accounts.table)["key"]
+    found = pl.concat([_keys(outcome.rows, accounts.by), dropped])
+    lost = expected.filter(~expected.is_in(found.implode()))
+    return lost.unique().sort().to_list() if lost.len() else []
+
+
 def _keys(frame: pl.DataFrame, by: Sequence[str]) -> pl.Series:
+    if len(by) == 1:
+        return frame[by[0]].cast(pl.String)
     return frame.select(key=pl.concat_str([pl.col(name).cast(pl.String) for name in by], separator="/"))["key"]

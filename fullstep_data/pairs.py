@@ -2,29 +2,33 @@
 
     pairs(problems, solutions, step_scores, Context(config=PairsConfig(top=4, score="mean"), tools={}))
 
-In Polars, since it goes over every step: the same selection in DuckDB took four times the CPU (docs/benchmarks.md).
+It goes over every step of a dataset, so it works on whole columns as NumPy arrays: a solution is a row number, and ids are looked
+at where a row or a reject is written. docs/benchmarks.md has what that costs, against other ways.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import polars as pl
 
 from fullstep_data.config import PairsConfig
 from fullstep_data.consensus import disputed
 from fullstep_data.stage import Context, Outcome, rejects
-from schemas import TABLES
 from schemas.ids import content_ids
 
-_REWARD = pl.col("reward").cast(pl.Float64)
-SCORES = {
-    "mean": _REWARD.mean(),
-    "min": _REWARD.min(),
-    "product": _REWARD.product(),
-    "last": _REWARD.last(),
-    "random": pl.lit(None, pl.Float64),  # set by `scored`
-}
-"""The score of a solution out of its rewards in the order of its steps. `report.queries` has the same in SQL."""
+Array = np.ndarray[Any, np.dtype[Any]]
+
+STEPWISE: dict[str, np.ufunc] = {"mean": np.add, "min": np.minimum, "product": np.multiply}
+"""How a score takes in the reward of a solution's next step; a mean is then divided by the steps. There are also `last`, the last
+reward, and `random`, a hash. `report.queries` has all but that in SQL.
+"""
+
+FIT = ""
+UNFIT = (FIT, "not scored", "labellers disagree", "duplicate text", "outcome undecided")
+"""Why a solution cannot compete. Where several reasons hold, the later one is told."""
 
 
 def pairs(problems: pl.DataFrame, solutions: pl.DataFrame, step_scores: pl.DataFrame, context: Context) -> Outcome:
@@ -39,114 +43,190 @@ def agreed_pairs(
     return _selected(problems, solutions, step_scores, disputed(step_labels), context.config)
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """The solutions of some problems, those of a problem in one run. Arrays have an element per solution.
+
+    frame: solution_id, problem_id, correct, score, scorer. problem: number of the run. unfit: index into UNFIT.
+    """
+
+    frame: pl.DataFrame
+    problem: Array
+    right: Array
+    unfit: Array
+
+    @property
+    def wrong(self) -> Array:
+        return (self.unfit == 0) & ~self.right
+
+
 def _selected(
     problems: pl.DataFrame, solutions: pl.DataFrame, step_scores: pl.DataFrame, left_out: list[str], config: PairsConfig
 ) -> Outcome:
     policy = f"{config.score}-top{config.top}" + (f"-seed{config.seed}" if config.score == "random" else "")
     policy += "-agreed" if config.agreed else ""
     judged = candidates(solutions, scored(step_scores, config), left_out)
-    best = ranked(judged.filter(pl.col("dropped").is_null()), config.top)
-    rows = paired(best, policy)
-    unfit = judged.filter(pl.col("dropped").is_not_null()).sort("solution_id")
-    without = _without_pairs(problems, judged, rows)
-    dropped = pl.concat(
-        [
-            rejects("pairs", "problems", [(key, reason, None) for key, reason in without.iter_rows()]),
-            rejects(
-                "pairs", "solutions", [(key, reason, None) for key, reason in unfit.select("solution_id", "dropped").iter_rows()]
-            ),
-        ]
-    )
-    return Outcome(rows, dropped)
+    rows = paired(judged, *ranked(judged, config.top), policy)
+    out = np.flatnonzero(judged.unfit)
+    unfit = zip(judged.frame["solution_id"][out].to_list(), (UNFIT[reason] for reason in judged.unfit[out]), strict=True)
+    dropped = [
+        rejects("pairs", table, [(key, reason, None) for key, reason in told])
+        for table, told in (("problems", _without_pairs(problems, judged)), ("solutions", sorted(unfit)))
+    ]
+    return Outcome(rows, pl.concat(dropped))
 
 
 def scored(step_scores: pl.DataFrame, config: PairsConfig) -> pl.DataFrame:
-    """solution_id, score, scorer of every solution that has rewards. Sums go in the order of steps: the same to the bit."""
-    found = _by_solution(step_scores, {"score": SCORES[config.score], "scorer": pl.col("scorer").first()})
-    if config.score != "random":
-        return found
-    return found.with_columns(score=pl.Series([_fraction(key, config.seed) for key in found["solution_id"]], dtype=pl.Float64))
+    """solution_id, score, scorer of every solution that has rewards. Sums go in the order of steps: the same to the bit.
 
-
-def candidates(solutions: pl.DataFrame, scores: pl.DataFrame, left_out: Sequence[str] = ()) -> pl.DataFrame:
-    """problem_id, solution_id, correct, score, scorer, dropped: why the solution cannot compete, or null.
-
-    left_out: solutions whose labellers disagree.
+    Parts have the rows of a solution together and in the order of its steps; they are sorted only where they have not.
     """
-    alike = solutions.filter(pl.col("text").hash().is_duplicated())  # few: only they are compared as texts
-    copy = pl.int_range(pl.len()).over("problem_id", "text")
-    copies = alike.sort("sample_index", "solution_id").filter(copy > 0)["solution_id"]
-    dropped = (
-        pl.when(pl.col("correct").is_null())
-        .then(pl.lit("outcome undecided"))
-        .when(pl.col("solution_id").is_in(copies.implode()))
-        .then(pl.lit("duplicate text"))
-        .when(pl.col("solution_id").is_in(list(left_out)))
-        .then(pl.lit("labellers disagree"))
-        .when(pl.col("score").is_null())
-        .then(pl.lit("not scored"))
-    )
-    judged = solutions.select("problem_id", "solution_id", "correct").join(scores, on="solution_id", how="left")
-    return judged.with_columns(dropped=dropped)
+    first, backwards = _runs(step_scores)
+    ids = step_scores["solution_id"][first]
+    if backwards or ids.n_unique() < first.size:
+        step_scores = step_scores.sort("solution_id", "step_index", maintain_order=True)
+        first, _ = _runs(step_scores)
+        ids = step_scores["solution_id"][first]
+    if config.score == "random":
+        score = np.array([_fraction(key, config.seed) for key in ids.to_list()])
+    else:
+        lengths = np.diff(first, append=step_scores.height)
+        score = _aggregated(step_scores["reward"].to_numpy().astype(np.float64), first, lengths, config.score)
+    return pl.DataFrame([ids, pl.Series("score", score, pl.Float64), step_scores["scorer"][first]])
 
 
-def ranked(fit: pl.DataFrame, top: int) -> pl.DataFrame:
-    """The `top` best of each problem's correct solutions and the `top` worst of its incorrect ones, with their rank from 0.
+def candidates(solutions: pl.DataFrame, scores: pl.DataFrame, left_out: Sequence[str] = ()) -> Candidates:
+    """All solutions, with score and scorer where they have one, and why they cannot compete. left_out: ids of solutions whose
+    labellers disagree.
+    """
+    if not solutions["problem_id"].is_sorted():  # samples that were drawn in several blocks
+        solutions = solutions.sort("problem_id", maintain_order=True)
+    frame = solutions[["solution_id", "problem_id", "correct"]]
+    if frame["solution_id"].equals(scores["solution_id"]):  # the rule: both tables are sorted alike
+        frame = frame.hstack(scores[["score", "scorer"]])
+    else:
+        frame = frame.join(scores, on="solution_id", how="left", maintain_order="left")
+    problem = frame["problem_id"].rle_id().to_numpy()
+    verdict = frame["correct"].cast(pl.Int8).fill_null(-1).to_numpy()
+    unfit = np.zeros(frame.height, np.int8)
+    if frame["score"].null_count():
+        unfit[frame["score"].is_null().to_numpy()] = 1
+    if left_out:
+        unfit[frame["solution_id"].is_in(list(left_out)).to_numpy()] = 2
+    unfit[_copies(solutions, problem)] = 3
+    unfit[verdict < 0] = 4
+    return Candidates(frame, problem, (unfit == 0) & (verdict == 1), unfit)
+
+
+def ranked(judged: Candidates, top: int) -> tuple[Array, Array]:
+    """The `top` best of each problem's correct solutions and the `top` worst of its incorrect ones: rows in the order of problem,
+    side (correct first) and rank, and their ranks from 0.
 
     Ties go by a hash of the solution's id: stable, and independent of sampling order.
     """
-    side = ("problem_id", "correct")
-    placed = fit.with_columns(place=pl.when("correct").then(-pl.col("score")).otherwise("score"))
-    near = placed.filter(pl.col("place").rank("min").over(side) <= top)
-    tied = near.select(pl.struct(*side, "place").is_duplicated()).to_series()
-    ties = [_md5(key) if tie else "" for key, tie in zip(near["solution_id"], tied, strict=True)]
-    ordered = near.with_columns(tie=pl.Series(ties, dtype=pl.String)).sort(*side, "place", "tie")
-    return ordered.with_columns(rank=pl.int_range(pl.len(), dtype=pl.Int32).over(side)).filter(pl.col("rank") < top)
+    fit = np.flatnonzero(judged.unfit == 0)
+    score = judged.frame["score"].to_numpy()[fit]
+    right = judged.right[fit]
+    place, side = np.where(right, -score, score), 2 * judged.problem[fit].astype(np.int64) + ~right
+    order = np.argsort(place)
+    # Sixteen bits, which few parts exceed, are sorted by counting: half the time of np.lexsort.
+    narrow = side.astype(np.uint16) if side.size and side[-1] < 1 << 16 else side
+    order = order[np.argsort(narrow[order], kind="stable")]
+    place, side = place[order], side[order]
+    rank = np.arange(order.size) - np.searchsorted(side, side)
+    alike = (side[1:] == side[:-1]) & (place[1:] == place[:-1])
+    for start, stop in _runs_of_ties(alike, rank, top):
+        tied = order[start:stop].tolist()
+        order[start:stop] = sorted(tied, key=lambda row: _md5(judged.frame["solution_id"][int(fit[row])]))
+    best = rank < top
+    return fit[order[best]], rank[best]
 
 
-def paired(best: pl.DataFrame, policy: str) -> pl.DataFrame:
+def paired(judged: Candidates, best: Array, rank: Array, policy: str) -> pl.DataFrame:
     """Every ranked correct solution × every ranked incorrect one of the same problem, as rows of the table."""
-    chosen = best.filter(pl.col("correct")).select(
-        "problem_id", "scorer", chosen_id="solution_id", chosen_score="score", chosen_rank="rank"
-    )
-    rejected = best.filter(~pl.col("correct")).select(
-        "problem_id", rejected_id="solution_id", rejected_score="score", rejected_rank="rank"
-    )
-    rows = chosen.join(rejected, on="problem_id", maintain_order="left_right")  # as `best` is: by problem and ranks
-    ids = content_ids("pair", rows["chosen_id"].to_list(), rows["rejected_id"].to_list(), policy)
-    return rows.with_columns(
-        pair_id=pl.Series(ids, dtype=pl.String), margin=pl.col("chosen_score") - pl.col("rejected_score"), policy=pl.lit(policy)
-    ).select(TABLES["pairs"].polars_schema.names())
+    right = judged.right[best]
+    problem = judged.problem[best]
+    chosen, rejected = np.flatnonzero(right), np.flatnonzero(~right)
+    opponents = np.searchsorted(problem[rejected], problem[chosen], side="right")
+    first = np.searchsorted(problem[rejected], problem[chosen])
+    many = opponents - first
+    place = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
+    left, other = np.repeat(chosen, many), rejected[np.repeat(first, many) + place]
+    high, low = judged.frame[best[left]], judged.frame[best[other]]
+    ids = content_ids("pair", high["solution_id"].to_list(), low["solution_id"].to_list(), policy)
+    rows = {
+        "pair_id": pl.Series(ids, dtype=pl.String),
+        "problem_id": high["problem_id"],
+        "chosen_id": high["solution_id"],
+        "rejected_id": low["solution_id"],
+        "chosen_score": high["score"],
+        "rejected_score": low["score"],
+        "margin": high["score"] - low["score"],
+        "chosen_rank": pl.Series(rank[left], dtype=pl.Int32),
+        "rejected_rank": pl.Series(rank[other], dtype=pl.Int32),
+        "policy": pl.Series([policy]).new_from_index(0, len(ids)),
+        "scorer": high["scorer"],
+    }
+    return pl.DataFrame(rows)
 
 
-def _by_solution(step_scores: pl.DataFrame, said: Mapping[str, pl.Expr]) -> pl.DataFrame:
-    """`said` of each solution's rows in the order of its steps. Parts have them so, and are sorted only where they have not."""
-    run = step_scores.select("step_index", run=pl.col("solution_id").rle_id())
-    backwards = (pl.col("step_index").diff() < 0) & (pl.col("run").diff() == 0)
-    if not run.select(backwards.any()).item():
-        grouped = step_scores.group_by(run["run"].set_sorted(), maintain_order=True)
-        found = grouped.agg(pl.col("solution_id").first(), **said).drop("run")
-        if found["solution_id"].n_unique() == found.height:
-            return found
-    ordered = step_scores.sort("solution_id", "step_index", maintain_order=True)
-    return ordered.group_by("solution_id", maintain_order=True).agg(**said)
+def _runs(step_scores: pl.DataFrame) -> tuple[Array, bool]:
+    """The first row of each run of one solution; do steps go backwards in any run?"""
+    run, index = step_scores["solution_id"].rle_id().to_numpy(), step_scores["step_index"].to_numpy()
+    starts = run[1:] != run[:-1]
+    backwards = (index[1:] < index[:-1]) & ~starts
+    return np.flatnonzero(np.concatenate((np.ones(min(run.size, 1), bool), starts))), bool(backwards.any())
 
 
-def _without_pairs(problems: pl.DataFrame, judged: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    """problem_id, reason of every problem without a pair."""
-    usable = pl.col("dropped").is_null()
-    counts = judged.group_by("problem_id").agg(usable=usable.sum(), right=(usable & pl.col("correct")).sum())
-    reason = (
-        pl.when(pl.col("usable").is_null())
-        .then(pl.lit("no solutions"))
-        .when(pl.col("usable") == 0)
-        .then(pl.lit("no usable solution"))
-        .when(pl.col("right") == 0)
-        .then(pl.lit("no correct solution"))
-        .otherwise(pl.lit("no incorrect solution"))
-    )
-    left = problems.select("problem_id").join(rows, on="problem_id", how="anti").join(counts, on="problem_id", how="left")
-    return left.select("problem_id", reason=reason).sort("problem_id")
+def _aggregated(rewards: Array, first: Array, lengths: Array, score: str) -> Array:
+    """The score of each run of rewards: its first steps are taken in all at once, then its second ones, and so on."""
+    if score == "last":
+        return rewards[first + lengths - 1]
+    found = rewards[first]
+    open_ = np.flatnonzero(lengths > 1)
+    step = 1
+    while open_.size:
+        found[open_] = STEPWISE[score](found[open_], rewards[first[open_] + step])
+        step += 1
+        open_ = open_[lengths[open_] > step]
+    return found / lengths if score == "mean" else found
+
+
+def _copies(solutions: pl.DataFrame, problem: Array) -> Array:
+    """Rows whose text an earlier sample of the problem has. Only texts of one length, then of one hash, are compared."""
+    sized = problem.astype(np.uint64) << np.uint64(32) | solutions["text"].str.len_bytes().to_numpy()
+    near = np.flatnonzero(pl.Series(sized).is_duplicated())
+    near = near[solutions["text"][near].hash().is_duplicated().to_numpy()]
+    alike = solutions[near].with_columns(row=pl.Series(near))
+    copy = pl.int_range(pl.len()).over("problem_id", "text")
+    return alike.sort("sample_index", "solution_id").filter(copy > 0)["row"].to_numpy()
+
+
+def _runs_of_ties(alike: Array, rank: Array, top: int) -> Iterator[tuple[int, int]]:
+    """Start and stop of each run of equal places that begins within the first `top`. alike: is the next one equal?"""
+    edges = np.diff(np.concatenate(([False], alike, [False])).astype(np.int8))
+    starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) + 1
+    wanted = rank[starts] < top
+    yield from zip(starts[wanted].tolist(), stops[wanted].tolist(), strict=True)
+
+
+def _without_pairs(problems: pl.DataFrame, judged: Candidates) -> Iterator[tuple[str, str]]:
+    """Id and reason of every problem without a pair."""
+    last = np.flatnonzero(np.diff(judged.problem, append=-1))
+    right = np.bincount(judged.problem, judged.right, minlength=last.size)
+    wrong = np.bincount(judged.problem, judged.wrong, minlength=last.size)
+    ids = judged.frame["problem_id"][last].to_list()
+    found = dict(zip(ids, zip(right.tolist(), wrong.tolist(), strict=True), strict=True))
+    for key in problems["problem_id"].sort().to_list():
+        match found.get(key):
+            case None:
+                yield key, "no solutions"
+            case (0, 0):
+                yield key, "no usable solution"
+            case (0, _):
+                yield key, "no correct solution"
+            case (_, 0):
+                yield key, "no incorrect solution"
 
 
 def _fraction(solution_id: str, seed: int) -> float:

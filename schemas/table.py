@@ -74,7 +74,7 @@ class Table:
     rules: tuple[Rule, ...] = ()
     references: tuple[Reference, ...] = ()
 
-    @property
+    @cached_property
     def polars_schema(self) -> pl.Schema:
         return pl.Schema({column.name: column.dtype for column in self.columns})
 
@@ -101,12 +101,12 @@ class Table:
         shape = self._shape_violations(frame)
         if shape:
             return shape
-        rules = list(self.all_rules())
-        # All rules in one pass; the few that are broken are looked at again.
-        counts = frame.select(_breaks(rule.sql).sum().alias(f"{place}") for place, rule in enumerate(rules)).row(0)
-        found = [self._broken(frame, rule) for rule, count in zip(rules, counts, strict=True) if count]
-        repeated = frame.filter(pl.struct(self.key).is_duplicated())
-        if repeated.height:
+        # All rules and the key in one pass; what is broken is looked at again.
+        rules, looks = self._looks
+        *broken, repeats = frame.select(looks).row(0)
+        found = [self._broken(frame, rule) for rule, count in zip(rules, broken, strict=True) if count]
+        if repeats:
+            repeated = frame.filter(pl.struct(self.key).is_duplicated())
             examples = repeated.select(self.key).unique(maintain_order=True).head(MAX_EXAMPLES).to_dicts()
             found.append(Violation(f"key ({', '.join(self.key)}) is unique", repeated.height, tuple(examples)))
         return found
@@ -115,7 +115,8 @@ class Table:
         """`frame` with its columns in the contract's order; ContractError names the first broken rule and counts the others."""
         found = self.violations(frame)
         if not found:
-            return frame.select(self.polars_schema.names())
+            names = self.polars_schema.names()
+            return frame if frame.columns == names else frame.select(names)
         first, *others = found
         also = "".join(f"; also broken: {violation.rule} ({violation.count})" for violation in others)
         raise ContractError(
@@ -164,7 +165,17 @@ class Table:
             lines.append(f"| `{column.name}` | {column.dtype} | {column.unit} | {null} | {column.doc}{values} |")
         return "\n".join(lines)
 
+    @cached_property
+    def _looks(self) -> tuple[tuple[Rule, ...], list[pl.Expr]]:
+        """All row rules; how many rows break each, and how many keys repeat, as expressions over the table."""
+        rules = tuple(self.all_rules())
+        counts = [_breaks(rule.sql).sum().alias(f"{place}") for place, rule in enumerate(rules)]
+        key = pl.col(self.key[0]) if len(self.key) == 1 else pl.struct(self.key)
+        return rules, [*counts, (pl.len() - key.n_unique()).alias("key")]
+
     def _shape_violations(self, frame: pl.DataFrame) -> list[Violation]:
+        if frame.schema == self.polars_schema:
+            return []
         found: list[Violation] = []
         for column in self.columns:
             if column.name not in frame.columns:

@@ -44,7 +44,7 @@ def encode(table: Table, frame: pl.DataFrame, note: Note | None = None) -> bytes
     """The Parquet file of some rows of `table`, in the order given."""
     few, encodings = _encodings(table)
     # CompatLevel.oldest: plain Arrow strings, which every Parquet reader knows, in place of string views.
-    rows = frame.select(table.polars_schema.names()).to_arrow(compat_level=pl.CompatLevel.oldest())
+    rows = frame[table.polars_schema.names()].to_arrow(compat_level=pl.CompatLevel.oldest())
     sink = io.BytesIO()
     writer = pq.ParquetWriter(
         sink,

@@ -1,6 +1,7 @@
 """The contract's machinery: rules are found, counted and told with the key of the broken rows; the lock guards changes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -101,10 +102,10 @@ def test_a_change_of_a_contract_needs_a_new_version(table):
 
 def test_the_lock_refuses_a_change_under_the_same_version(tmp_path: Path):
     write_lock([TOY], tmp_path)
-    changed = Table(**{**TOY.__dict__, "rules": ()})
+    changed = replace(TOY, rules=())
     with pytest.raises(ContractError, match="version"):
         write_lock([changed], tmp_path)
-    raised = Table(**{**TOY.__dict__, "rules": (), "version": 2})
+    raised = replace(TOY, rules=(), version=2)
     write_lock([raised], tmp_path)
     assert json.loads((tmp_path / "toy.json").read_text())["version"] == 2
 
