@@ -66,7 +66,9 @@ def show_log(dataset: str) -> None:
         head = ", ".join((f"version {entry.number}", *entry.tags))
         out.print(Text.assemble((head, "bold"), f"  {entry.created}" if entry.created else ""))
         manifest = store.version(entry.number).manifest
-        told = [f"{key} {manifest.recipe[part]}" for key, part in (("recipe", "name"), ("model", "model")) if part in manifest.recipe]
+        told = [
+            f"{key} {manifest.recipe[part]}" for key, part in (("recipe", "name"), ("model", "model")) if part in manifest.recipe
+        ]
         if told:
             out.print(Text(f"  {', '.join(told)}"))
         if manifest.upstream is not None:
