@@ -260,8 +260,8 @@ def lineage(dataset: str, pair: str | None, form: str) -> None:
     """Tell where a preference pair comes from.
 
     Back from the pair to its two solutions, their sampler and seeds, the grader, the step labels, the PRM behind the
-    scores with the rows that it was trained on, and the problem's row in its source. PAIR is a pair_id or the beginning
-    of one; without it, the pair of the widest margin is taken.
+    scores with the rows that it was trained on, and the problem's row in its source. PAIR is a pair_id or a
+    step_pair_id, or the beginning of one; without it, the pair of solutions of the widest margin is taken.
     """
     from cli.lineage import show_lineage
 

@@ -10,12 +10,18 @@ import click
 from rich.console import RenderableType
 from rich.text import Text
 
-from cli.render import bar, console, counted, plain_table, section
+from cli.render import bar, cell, console, counted, plain_table, section
 from fullstep_data.diff import Diff, Drift, ProblemPairs, TableDiff, diff
 from fullstep_data.store import open_version
 
 SHOWN_KEYS = 2
 """Keys of each kind that the text names; --json has up to five."""
+
+SHOWN_PROBLEMS = 5
+"""Problems of each fate that the text names; --json has all."""
+
+FATES = ("gained", "lost", "fewer", "more")
+QUESTION_CHARACTERS = 80
 
 
 def show_diff(before: str, after: str, as_json: bool) -> None:
@@ -72,10 +78,17 @@ def _drift(drift: Drift) -> list[RenderableType]:
     return [head, view]
 
 
-def _problems(problems: ProblemPairs) -> list[Text]:
-    lines = [
+def _problems(problems: ProblemPairs) -> list[RenderableType]:
+    lines = (
         f"{problems.gained:,} gained their first pairs, {problems.lost:,} lost all of them, "
         f"{problems.more:,} have more than before, {problems.fewer:,} have fewer"
-    ]
-    lines += [f"{what}: {question.strip()}" for what, questions in problems.questions.items() for question in questions]
-    return [Text(line) for line in lines]
+    )
+    view = plain_table("pairs", "problem", "question", right=())
+    for fate in FATES:
+        for change in [one for one in problems.changes if one.fate == fate][:SHOWN_PROBLEMS]:
+            question = cell(" ".join(change.question.split()), QUESTION_CHARACTERS)
+            view.add_row(f"{change.pairs_before} → {change.pairs_after}", change.problem_id, question)
+    if not view.row_count:
+        return [Text(lines)]
+    more = [Text("--json lists them all", style="dim")] if len(problems.changes) > view.row_count else []
+    return [Text(lines), view, *more]

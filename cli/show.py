@@ -14,7 +14,7 @@ from cli.sql import opened
 from fullstep_data.hub.address import is_address, parse
 from fullstep_data.query import connect, sql
 from fullstep_data.store import Store, Version, open_version, parse_spec
-from fullstep_data.store.history import TableChange, history
+from fullstep_data.store.history import Entry, TableChange, history
 from schemas import TABLES, Column, InputError, Table
 
 FOUND = 1
@@ -66,9 +66,15 @@ def show_log(dataset: str) -> None:
         head = ", ".join((f"version {entry.number}", *entry.tags))
         out.print(Text.assemble((head, "bold"), f"  {entry.created}" if entry.created else ""))
         manifest = store.version(entry.number).manifest
-        out.print(Text(f"  recipe {manifest.recipe.get('name', '?')}, model {manifest.recipe.get('model', '?')}"))
+        told = [
+            f"{key} {manifest.recipe[part]}" for key, part in (("recipe", "name"), ("model", "model")) if part in manifest.recipe
+        ]
+        if told:
+            out.print(Text(f"  {', '.join(told)}"))
         if manifest.upstream is not None:
             out.print(Text(f"  trained on version {manifest.upstream.number} of its dataset"))
+        if entry.before is not None:
+            out.print(Padding(Text(_made(entry)), (0, 0, 0, 2), expand=False))
         for change in entry.changes:
             out.print(Text(f"  {change}"))
         out.print(
@@ -139,6 +145,17 @@ def _title(version: Version) -> Text:
 
 def _name(version: Version) -> str:
     return f"{version.path}, version {version.number}"
+
+
+def _made(entry: Entry) -> str:
+    """What was made for a version, and what it took over from the one before."""
+    if entry.merged:
+        return f"the rows of version {entry.before} in fewer files (fs-data compact)"
+    new = {name: table for name, table in entry.tables.items() if table.parts_new}
+    if not new:
+        return f"all parts are those of version {entry.before}"
+    whole = ", ".join(name if table.parts_new == table.parts else f"{name} (in part)" for name, table in new.items())
+    return f"new since version {entry.before}: {whole}" + ("" if len(new) == len(entry.tables) else "; the rest is taken over")
 
 
 def _grown(name: str, table: TableChange) -> str:

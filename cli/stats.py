@@ -14,7 +14,8 @@ from rich.text import Text
 
 from cli.render import bar, console, counted, plain_table, section
 from cli.sql import opened, plain
-from fullstep_data.stats import AGGREGATIONS, Warned, stats, warnings
+from fullstep_data.health import Warned, warnings
+from fullstep_data.stats import AGGREGATIONS, POSITIONS, stats
 
 LABELS = {"true": "label 1", "false": "label 0", "open": "no label"}
 
@@ -37,11 +38,13 @@ def _blocks(found: Mapping[str, Any], warned: list[Warned]) -> Iterator[Renderab
     told = [Text.assemble((f"{one.name}: ", "yellow bold"), one.text) for one in warned]
     yield section("Warnings", *(told or [Text("none")]))
     yield section("Tables", _tables(found))
+    if found["labels"]:
+        yield section("Labels of steps", *_labels(found))
     if found["rewards"]["all"]["steps"]:
-        yield section("Rewards by label", _by_label(found["rewards"]), _histogram(found["rewards"]["histogram"]))
+        yield section("Rewards by label", _by_label(found["rewards"]), Text(), _histogram(found["rewards"]["histogram"]))
         yield section("Rewards by step position", _by_position(found["rewards"]["by_position"]))
-        yield section("Rewards by number of steps", _by_steps(found["scores"]["by_steps"]))
-        yield section("Scores of solutions, correct against incorrect", *_scores(found["scores"]))
+        yield section("Rewards by length of the solution", *_by_length(found["scores"]))
+        yield section("Scores of solutions, correct against incorrect", *_scores(found["scores"], found["prm"]))
     else:
         yield section("Rewards", Text("no step of this version has a reward"))
     if found["calibration"]["steps"]:
@@ -50,6 +53,8 @@ def _blocks(found: Mapping[str, Any], warned: list[Warned]) -> Iterator[Renderab
         yield section("First wrong steps, labeller against labeller", *_labellers(found["labellers"]))
     if found["pairs"]["pairs"]:
         yield section("Pairs", *_pairs(found["pairs"]))
+    if found["step_pairs"]["pairs"]:
+        yield section("Pairs of next steps (step_pairs)", *_step_pairs(found["step_pairs"]))
     if found["diversity"]["problems"]:
         yield section("Diversity, per problem", Text(_diversity(found["diversity"])))
     if found["tokens"]:
@@ -62,6 +67,24 @@ def _tables(found: Mapping[str, Any]) -> RenderableType:
         dropped = [f"{one['rows']:,} {one['table']}: {one['reason']}" for one in found["rejects"] if one["stage"] == name]
         view.add_row(name, f"{rows:,}", Text("; ".join(dropped)))
     return view
+
+
+def _labels(found: Mapping[str, Any]) -> list[RenderableType]:
+    numbers = ("steps", "label 1", "label 0", "open", "share of 1")
+    view = plain_table("labeller", "source", *numbers, right=numbers)
+    for row in found["labels"]:
+        known = row["label_1"] + row["label_0"]
+        counts = (f"{row[name]:,}" for name in ("steps", "label_1", "label_0", "open"))
+        view.add_row(row["labeller"], row["source"], *counts, f"{row['label_1'] / known:.0%}" if known else "-")
+    told: list[RenderableType] = [
+        Text(f"{row['labeller']}: {row['doubted']:,} of {row['right_solutions']:,} right solutions have a step labelled 0")
+        for row in found["doubted"]
+    ]
+    heads = ("step", "labelled", "as the outcome says")
+    agreement = plain_table("labeller", *heads, right=heads)
+    for row in found["agreement"]:
+        agreement.add_row(row["labeller"], _position_of(row["position"]), f"{row['steps']:,}", f"{row['agreement']:.0%}")
+    return [view, *told, *((Text(), agreement) if found["agreement"] else ())]
 
 
 def _by_label(rewards: Mapping[str, Any]) -> RenderableType:
@@ -92,18 +115,26 @@ def _by_position(positions: list[dict[str, Any]]) -> RenderableType:
     return view
 
 
-def _by_steps(rows: list[dict[str, Any]]) -> RenderableType:
-    heads = ("steps", "solutions", "mean reward", "correct")
-    view = plain_table(*heads, right=heads)
-    for row in rows:
-        steps = f"{row['steps']}{'+' if row['steps'] == 10 else ''}"
-        view.add_row(
-            steps, f"{row['solutions']:,}", _number(row["mean"]), "-" if row["correct"] is None else f"{row['correct']:.0%}"
+def _by_length(scores: Mapping[str, Any]) -> list[RenderableType]:
+    """By the number of steps, and by fifths of the number of characters."""
+    views: list[RenderableType] = []
+    for unit, rows in (("steps", scores["by_steps"]), ("characters", scores["by_characters"])):
+        heads = (unit, "solutions", "mean reward", "correct")
+        view = plain_table(*heads, right=heads)
+        for row in rows:
+            size = _position_of(row["steps"]) if unit == "steps" else f"{row['low']:,} to {row['high']:,}"
+            correct = "-" if row["correct"] is None else f"{row['correct']:.0%}"
+            view.add_row(size, f"{row['solutions']:,}", _number(row["mean"]), correct)
+        views += [Text(), view] if views else [view]
+    if scores["length_correlation"] is not None:
+        number = f"{scores['length_correlation']:+.2f}"
+        views.append(
+            Text(f"correlation of score and characters {number}, among equally right solutions of a problem", style="dim")
         )
-    return view
+    return views
 
 
-def _scores(scores: Mapping[str, Any]) -> list[RenderableType]:
+def _scores(scores: Mapping[str, Any], prm: Mapping[str, Any] | None) -> list[RenderableType]:
     heads = ("score", "correct", "incorrect", "AUC")
     view = plain_table(*heads, right=heads[1:])
     for name in AGGREGATIONS:
@@ -111,12 +142,16 @@ def _scores(scores: Mapping[str, Any]) -> list[RenderableType]:
         view.add_row(f"{name} of rewards", *means, _number(scores["auc"][name]))
     told = [f"{counted(scores['solutions'], 'solution')} with rewards"]
     if scores["tied"] is not None:
-        told.append(f"{scores['tied']:.0%} have the same mean as another of their problem and verdict (ties)")
+        told.append(f"{scores['tied']:.0%} of different texts have the same mean as another of their problem and verdict (ties)")
     if scores["lowest_is_last"] is not None:
-        told.append(f"in {scores['lowest_is_last']:.0%} the last step has the lowest reward")
-    if scores["length_correlation"] is not None:
-        told.append(f"correlation of score and length within problems {scores['length_correlation']:+.2f}")
-    return [view, Text("; ".join(told), style="dim")]
+        chance = scores["lowest_is_last_by_chance"]
+        told.append(f"in {scores['lowest_is_last']:.0%} the last step has the lowest reward; by chance it would in {chance:.0%}")
+    if prm is not None and prm["auc"] is not None:
+        told.append(
+            "the PRM was trained on most of these problems, so AUC and calibration here flatter it; "
+            f"on steps of {counted(prm['problems'], 'problem')} that it was not trained on: AUC {_number(prm['auc'])}"
+        )
+    return [view, *(Text(line, style="dim") for line in told)]
 
 
 def _calibration(calibration: Mapping[str, Any]) -> list[RenderableType]:
@@ -138,14 +173,31 @@ def _labellers(rows: list[dict[str, Any]]) -> list[Text]:
 
 
 def _pairs(pairs: Mapping[str, Any]) -> list[RenderableType]:
-    low, middle, high = (value + 0.0 for value in pairs["margin_quantiles"])
     per = ", ".join(f"{problems:,} with {number}" for number, problems in pairs["per_problem"].items())
+    without = pairs["sampled"] - pairs["problems"]
     return [
-        Text(f"{counted(pairs['pairs'], 'pair')} on {counted(pairs['problems'], 'problem')}: {per}"),
-        Text(f"margin: mean {pairs['margin_mean']:.3f}, p10 {low:.3f}, median {middle:.3f}, p90 {high:.3f}"),
-        Text(f"{pairs['reversed']:,} with the rejected side scoring higher, {pairs['ties']:,} with equal scores"),
-        Text(f"the chosen side is the longer one in {pairs['chosen_longer']:.0%}"),
+        Text(f"{counted(pairs['pairs'], 'pair')} on {pairs['problems']:,} of {counted(pairs['sampled'], 'sampled problem')}"),
+        Text(f"pairs per problem: {f'{without:,} with 0, ' if without else ''}{per}"),
+        *_margins(pairs, "side"),
     ]
+
+
+def _step_pairs(pairs: Mapping[str, Any]) -> list[RenderableType]:
+    at = ", ".join(f"{count:,} at step {place}" for place, count in pairs["by_position"].items())
+    lines: list[RenderableType] = [Text(f"{counted(pairs['pairs'], 'pair')} on {counted(pairs['problems'], 'problem')}: {at}")]
+    if pairs["unscored"]:
+        lines.append(Text(f"{pairs['unscored']:,} without rewards"))
+    return [*lines, *_margins(pairs, "step")]
+
+
+def _margins(pairs: Mapping[str, Any], noun: str) -> list[RenderableType]:
+    lines = [f"the chosen {noun} is the longer one in {pairs['chosen_longer']:.0%}"]
+    if pairs["margin_mean"] is not None:
+        low, middle, high = (value + 0.0 for value in pairs["margin_quantiles"])
+        margins = f"margin: mean {pairs['margin_mean']:.3f}, p10 {low:.3f}, median {middle:.3f}, p90 {high:.3f}"
+        order = f"{pairs['reversed']:,} with the rejected {noun} scoring higher, {pairs['ties']:,} with equal scores"
+        lines = [margins, order, *lines]
+    return [Text(line) for line in lines]
 
 
 def _diversity(diversity: Mapping[str, Any]) -> str:
@@ -167,3 +219,7 @@ def _tokens(rows: list[dict[str, Any]]) -> RenderableType:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
+
+
+def _position_of(number: int) -> str:
+    return f"{number}{'+' if number == POSITIONS else ''}"

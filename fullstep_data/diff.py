@@ -8,6 +8,7 @@ The two may be versions of one dataset or of two. A part that both list is not r
 """
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,14 +77,27 @@ class Drift:
 
 
 @dataclass(frozen=True)
+class ProblemChange:
+    """A problem whose number of pairs changed. fate: gained (none before), lost (none after), more or fewer."""
+
+    problem_id: str
+    question: str
+    fate: str
+    pairs_before: int
+    pairs_after: int
+
+
+@dataclass(frozen=True)
 class ProblemPairs:
-    """Problems by what became of their pairs. gained: none before; lost: none after. questions: the first few of each."""
+    """Problems by what became of their pairs. gained: none before; lost: none after. changes: each of them, gained and lost ones
+    first.
+    """
 
     gained: int
     lost: int
     more: int
     fewer: int
-    questions: dict[str, tuple[str, ...]]
+    changes: tuple[ProblemChange, ...]
 
 
 @dataclass(frozen=True)
@@ -214,11 +228,9 @@ def _drift(connection: duckdb.DuckDBPyConnection) -> Drift | None:
 
 def _problems(connection: duckdb.DuckDBPyConnection) -> ProblemPairs:
     connection.execute(PAIRED)
-    counts = dict(connection.execute("SELECT fate, count(*) FROM paired GROUP BY fate").fetchall())
-    shown = connection.execute(f"""
-        SELECT fate, (array_agg(question ORDER BY question))[:{MAX_EXAMPLES}] FROM paired
-        WHERE fate IN ('gained', 'lost') GROUP BY fate""")
-    return ProblemPairs(
-        **{what: counts.get(what, 0) for what in ("gained", "lost", "more", "fewer")},
-        questions={what: tuple(questions) for what, questions in sorted(shown.fetchall())},
-    )
+    found = connection.execute("""
+        SELECT problem_id, question, fate, pairs_before, pairs_after FROM paired WHERE pairs_before <> pairs_after
+        ORDER BY list_position(['gained', 'lost', 'fewer', 'more'], fate), problem_id""")
+    changes = tuple(ProblemChange(*row) for row in found.fetchall())
+    counts = Counter(change.fate for change in changes)
+    return ProblemPairs(**{fate: counts[fate] for fate in ("gained", "lost", "more", "fewer")}, changes=changes)

@@ -1,7 +1,7 @@
 """Where a preference pair comes from: its solutions, their sampler, seeds and grader, the PRM behind its scores and what that
 was trained on, and the problem's row in its source.
 
-    graph = lineage(open_version("dataset"), "3fab")    # an id of a pair, or the beginning of one
+    graph = lineage(open_version("dataset"), "3fab")    # an id of a pair (or of a step_pair), or the beginning of one
     graph.nodes["pair"].facts, graph.edges              # edges run from what was made to what it was made of
 """
 
@@ -19,6 +19,17 @@ from schemas.errors import MAX_EXAMPLES
 
 SIDES = ("chosen", "rejected")
 _NEEDED = ("pairs", "solutions", "problems")
+_FACTS = {
+    "pairs": ("margin", "chosen_rank", "rejected_rank", "policy"),
+    "step_pairs": ("margin", "step_index", "prefix", "chosen", "rejected", "policy"),
+}
+
+
+# A step_pair has the scores of its steps, and no word of whose they are: of several PRMs, the one with most rows.
+STEP_PAIRS = """
+SELECT *, (SELECT scorer FROM step_scores GROUP BY scorer ORDER BY count(*) DESC, scorer LIMIT 1) AS scorer
+FROM step_pairs WHERE starts_with(step_pair_id, $id) ORDER BY step_pair_id LIMIT $most
+"""
 
 
 @dataclass(frozen=True)
@@ -53,23 +64,23 @@ class Lineage:
 
 
 def lineage(version: Version, pair_id: str | None = None) -> Lineage:
-    """The graph of one pair. pair_id: whole, or as much of its beginning as no other pair has; None: the pair of the widest
-    margin. InputError: no such pair, several, or a version without pairs.
+    """The graph of one pair, of solutions or of next steps. pair_id: whole, or as much of its beginning as no other pair has;
+    None: the pair of solutions of the widest margin. InputError: no such pair, several, or a version without pairs.
     """
     for name in _NEEDED:
         version.table(name)
     pair, rows = _rows(version, pair_id)
     graph = Lineage()
-    stage = _stage(version, "pairs")
-    facts = {name: pair[name] for name in ("margin", "chosen_rank", "rejected_rank", "policy")}
-    graph.add(
-        "pair", f"pair {pair['pair_id']}", facts | {"version": version.number, "recipe": version.manifest.recipe.get("name")}
-    )
+    table = "step_pairs" if "step_pair_id" in pair else "pairs"
+    stage = _stage(version, table)
+    facts = {name: pair[name] for name in _FACTS[table]}
+    title = f"pair {pair['pair_id']}" if table == "pairs" else f"pair of next steps {pair['step_pair_id']}"
+    graph.add("pair", title, facts | {"version": version.number, "recipe": version.manifest.recipe.get("name")})
     for side in SIDES:
         _solution(graph, version, pair, rows, side)
     graph.add(
         "selection",
-        f"stage pairs, revision {stage.revision}",
+        f"stage {table}, revision {stage.revision}",
         {"config": stage.config, "kept": stage.counts.kept, "rejected": stage.counts.rejected or None},
         ("pair", "selected by"),
     )
@@ -91,8 +102,10 @@ def _rows(version: Version, pair_id: str | None) -> tuple[dict[str, Any], dict[s
         order = f"ORDER BY {'pair_id' if pair_id else 'margin DESC, pair_id'} LIMIT {MAX_EXAMPLES if pair_id else 1}"
         asked = {"id": pair_id} if pair_id else None
         found = connection.sql(f"FROM pairs {find} {order}", params=asked).pl().to_dicts()
+        if pair_id:
+            found += connection.sql(STEP_PAIRS, params={"id": pair_id, "most": MAX_EXAMPLES}).pl().to_dicts()
         if len(found) != 1:
-            raise _not_one(version, pair_id, [pair["pair_id"] for pair in found])
+            raise _not_one(version, pair_id, [str(pair.get("pair_id") or pair["step_pair_id"]) for pair in found])
         (pair,) = found
         ids = [pair["chosen_id"], pair["rejected_id"]]
         queries = {
@@ -128,7 +141,8 @@ def _solution(graph: Lineage, version: Version, pair: Mapping[str, Any], rows: M
     facts = {name: row[name] for name in ("sample_index", "seed", "finish_reason", "tokens", "answer", "correct")}
     rewards = [round(reward, 3) for reward in mine["step_scores"]["reward"]]
     title = f"{side} solution {solution_id}"
-    graph.add(side, title, facts | {"score": pair[f"{side}_score"], "rewards": rewards or None}, ("pair", side))
+    score = "score of the step" if "step_pair_id" in pair else "score"
+    graph.add(side, title, facts | {score: pair[f"{side}_score"], "rewards": rewards or None}, ("pair", side))
     sampling = _stage_or_none(version, "samples")
     graph.add(
         f"sampler {row['sampler']}",
@@ -141,7 +155,8 @@ def _solution(graph: Lineage, version: Version, pair: Mapping[str, Any], rows: M
         labels = mine["step_labels"].filter(pl.col("labeller") == labeller)["label"].to_list()
         told = "".join("?" if label is None else str(int(label)) for label in labels)
         graph.add(f"labels {labeller}", f"labeller {labeller}", {"source": source}, (side, f"steps labelled {told}"))
-    _scorer(graph, version, str(pair["scorer"]), side)
+    if pair["scorer"] is not None:
+        _scorer(graph, version, str(pair["scorer"]), side)
 
 
 def _scorer(graph: Lineage, version: Version, scorer: str, side: str) -> None:

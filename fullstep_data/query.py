@@ -34,7 +34,7 @@ from schemas import InputError
 
 SCHEME = "fullstep"
 _QUERY_NODES = frozenset(("SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"))
-_EXPLAIN = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?(\s*\([^)]*\))?\s", re.IGNORECASE)
+_EXPLAIN = re.compile(r"(\s|--[^\n]*\n|/\*([^*]|\*(?!/))*\*/)*EXPLAIN(\s+ANALYZE)?(\s*\([^)]*\))?\s", re.IGNORECASE)
 _FAULTS_OF_THE_QUERY = (
     *(duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.PermissionException),
     *(duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.NotImplementedException),
@@ -189,6 +189,12 @@ def _require_reading(connection: duckdb.DuckDBPyConnection, text: str) -> None:
         kinds = []
     if len(kinds) > 1:
         raise _refusal(f"{len(kinds)} statements in one query", text)
+    if (
+        kinds == [duckdb.StatementType.MULTI] and "PIVOT" in text.upper()
+    ):  # it would look for its columns first, in two statements
+        raise InputError(
+            "a PIVOT must name its columns", where=text.strip(), next_step="list them: PIVOT … ON column IN ('a', 'b')"
+        )
     if kinds != [duckdb.StatementType.SELECT]:
         raise _refusal("only queries that read are allowed", text)
     ((parsed,),) = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()

@@ -1,16 +1,15 @@
-"""Figures of a version, and what they warn of: rewards, scores, calibration, pairs, diversity, lengths.
+"""Figures of a version: labels, rewards, scores, calibration, pairs, diversity, lengths. What they warn of: `health`.
 
     found = stats(open_version("dataset"))
     found["scores"]["auc"]["mean"]              # how well the mean reward of a solution tells right from wrong
-    for warning in warnings(found): print(warning.text)
 
 Plain data, as `fs-data stats --json` prints them; a figure that the data do not define is None. Rewards are counted in a cube of
 label × position × hundredth of reward, one pass over the steps, so quantiles of rewards are exact to 0.01. Where a version has
 several scorers or labellers, the one with most rows, or most labels, is taken, and named.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import duckdb
@@ -37,12 +36,33 @@ LEFT JOIN (SELECT solution_id, step_index, label FROM step_labels WHERE labeller
 GROUP BY ALL
 """
 
+# The lowest reward and, of equal ones, the first place of it as one integer: billionths of reward, then five digits of position.
 SCORES = """
 CREATE TEMP TABLE scores AS
-SELECT problem_id, correct, length(text) AS characters, tokens, scored.* EXCLUDE (solution_id) FROM solutions JOIN (
+SELECT problem_id, correct, length(text) AS characters, hash(text) AS text_hash, scored.* EXCLUDE (solution_id)
+FROM solutions JOIN (
     SELECT solution_id, avg(reward) AS mean, min(reward) AS min, product(reward) AS product, arg_max(reward, step_index) AS last,
-           count(*) AS steps, last <= min AS lowest_is_last
+           count(*) AS steps, min((reward * 1e9)::BIGINT * 100000 + step_index) % 100000 = max(step_index) AS lowest_is_last
     FROM step_scores WHERE scorer = ? GROUP BY solution_id) scored USING (solution_id)
+"""
+
+# Equal texts have equal scores; what counts is how often different texts have.
+TIED = """
+SELECT avg((same > 1)::INT) FROM (
+    SELECT count(*) OVER (PARTITION BY problem_id, correct, mean) AS same
+    FROM (SELECT DISTINCT problem_id, correct, mean, text_hash FROM scores))
+"""
+
+BY_STEPS = """
+SELECT least(steps, $positions) AS steps, count(*) AS solutions, avg(mean) AS mean, avg(correct::INT) AS correct
+FROM scores GROUP BY 1 ORDER BY 1
+"""
+
+# Fifths of the solutions; those of one length stay together, so the parts are not quite equal.
+BY_CHARACTERS = """
+SELECT min(characters) AS low, max(characters) AS high, count(*) AS solutions, avg(mean) AS mean, avg(correct::INT) AS correct
+FROM scores, (SELECT quantile_disc(characters, [0.2, 0.4, 0.6, 0.8]) AS edges FROM scores)
+GROUP BY len(list_filter(edges, lambda edge: edge < characters)) ORDER BY low
 """
 
 # The probability that a right solution scores higher than a wrong one, ties counting half (Mann and Whitney 1947): for each score
@@ -55,11 +75,12 @@ WITH by_score AS (
 SELECT sum(right_ones * (wrong_below + wrong_ones / 2)) / nullif(sum(right_ones) * sum(wrong_ones), 0) AS auc FROM below
 """
 
-# Against each problem's own mean, for hard problems have long solutions with low rewards whatever the PRM thinks of length.
+# Against the mean of the same problem and verdict: hard problems have long solutions with low rewards, and wrong solutions are
+# longer or shorter than right ones, whatever the PRM thinks of length.
 LENGTH = """
 SELECT corr(mean - of_problem, characters - usual) FROM (
-    SELECT mean, characters, avg(mean) OVER (PARTITION BY problem_id) AS of_problem,
-           avg(characters) OVER (PARTITION BY problem_id) AS usual FROM scores)
+    SELECT mean, characters, avg(mean) OVER alike AS of_problem, avg(characters) OVER alike AS usual
+    FROM scores WINDOW alike AS (PARTITION BY problem_id, correct))
 """
 
 DIVERSITY = """
@@ -80,6 +101,35 @@ SELECT count(*) AS pairs, count(DISTINCT pairs.problem_id) AS problems, avg(marg
 FROM pairs JOIN sizes c ON c.solution_id = chosen_id JOIN sizes r ON r.solution_id = rejected_id
 """
 
+# Preferences between next steps, in the order of their place in the solution.
+STEP_PAIRS = """
+SELECT count(*) AS pairs, count(DISTINCT problem_id) AS problems, avg(margin) AS margin_mean,
+       quantile_cont(margin, [0.1, 0.5, 0.9]) AS margin_quantiles, count(*) FILTER (margin = 0) AS ties,
+       count(*) FILTER (margin < 0) AS reversed, count(*) FILTER (margin IS NULL) AS unscored,
+       avg((length(chosen) > length(rejected))::INT) AS chosen_longer
+FROM step_pairs
+"""
+
+LABELS = """
+SELECT labeller, source, count(*) AS steps, count(*) FILTER (label) AS label_1, count(*) FILTER (NOT label) AS label_0,
+       count(*) FILTER (label IS NULL) AS open
+FROM step_labels GROUP BY ALL ORDER BY count(label) DESC, labeller
+"""
+
+# Right solutions with a step that is labelled 0: an outcome label cannot be that.
+DOUBTED = """
+SELECT labeller, count(*) FILTER (step_index = 0) AS right_solutions, count(DISTINCT solution_id) FILTER (NOT label) AS doubted
+FROM (FROM step_labels WHERE source <> 'outcome') JOIN (SELECT solution_id FROM solutions WHERE correct) USING (solution_id)
+GROUP BY ALL ORDER BY ALL
+"""
+
+# Of labels that are not the outcome's own: how often they say what the outcome says, by position of the step.
+AGREEMENT = """
+SELECT labeller, least(step_index, $positions) AS position, count(label) AS steps, avg((label = correct)::INT) AS agreement
+FROM (FROM step_labels WHERE source <> 'outcome') JOIN (SELECT solution_id, correct FROM solutions) USING (solution_id)
+WHERE correct IS NOT NULL AND label IS NOT NULL GROUP BY ALL ORDER BY ALL
+"""
+
 # How often two labellers have the same first wrong step; decided: solutions where both say which it is, or that there is none.
 LABELLERS = """
 SELECT labeller, other, count(*) AS solutions, count(agree) AS decided, count(*) FILTER (keep) AS kept,
@@ -93,8 +143,8 @@ Ask = Callable[..., pl.DataFrame]
 
 
 def stats(version: Version, parts: Parts | None = None) -> dict[str, Any]:
-    """All figures: tables, rejects, rewards, calibration, labellers, scores, pairs, diversity, tokens. parts: as for
-    `query.connect`.
+    """All figures: tables, rejects, labels, rewards, calibration, labellers, scores, pairs, step_pairs, diversity, tokens, prm.
+    parts: as for `query.connect`.
 
     InputError: a part is missing.
     """
@@ -112,13 +162,18 @@ def stats(version: Version, parts: Parts | None = None) -> dict[str, Any]:
             "rejects": ask('SELECT stage, "table", reason, count(*) AS rows FROM rejects GROUP BY ALL ORDER BY ALL').to_dicts(),
             "scorer": scorer,
             "labeller": labeller,
+            "labels": ask(LABELS).to_dicts(),
+            "doubted": ask(DOUBTED).to_dicts(),
+            "agreement": ask(AGREEMENT, {"positions": POSITIONS}).to_dicts(),
             "rewards": rewards(cube),
             "calibration": calibration(cube),
             "labellers": ask(LABELLERS).to_dicts(),
             "scores": _scores(connection, ask, scorer),
             "pairs": _pairs(ask),
+            "step_pairs": _step_pairs(ask),
             "diversity": ask(DIVERSITY).row(0, named=True),
             "tokens": _tokens(ask),
+            "prm": _own_prm(version),
         }
 
 
@@ -129,12 +184,11 @@ def rewards(cube: pl.DataFrame) -> dict[str, Any]:
     return {
         "all": _summary(cube),
         "extreme": _share(cube, (pl.col("level") < 2) | (pl.col("level") >= LEVELS - 2)),
-        "label_mean": _share(cube.filter(pl.col("label").is_not_null()), pl.col("label")),
         "histogram": {label: _histogram(cube.filter(condition)) for label, condition in labelled},
         "by_label": {label: _summary(cube.filter(condition)) for label, condition in labelled},
         "by_position": [
             {
-                "position": f"{position}" if position < POSITIONS else f"{position}+",
+                "position": _position(position),
                 **_summary(rows),
                 "mean_true": _mean(rows.filter(pl.col("label"))),
                 "mean_false": _mean(rows.filter(~pl.col("label"))),
@@ -168,68 +222,6 @@ def calibration(cube: pl.DataFrame) -> dict[str, Any]:
         share_true=pl.col("right") / pl.col("steps"),
     )
     return {"steps": total, "ece": gaps / total, "brier": known["squares"].sum() / total, "bins": shown.to_dicts()}
-
-
-@dataclass(frozen=True)
-class Warned:
-    """Something about the rewards or samples that a training would suffer from. value: the number behind it."""
-
-    name: str
-    value: float
-    text: str
-
-
-def warnings(found: dict[str, Any]) -> list[Warned]:
-    """What the figures of `stats` warn of. The bounds are ours: rules of thumb, to make one look, and no verdict."""
-    return list(_of_rewards(found)) + list(_of_samples(found))
-
-
-def _of_rewards(found: dict[str, Any]) -> Iterator[Warned]:
-    spread, extreme, auc = found["rewards"]["all"], found["rewards"]["extreme"], found["scores"]["auc"]["mean"]
-    if extreme is not None and extreme >= 0.8:
-        yield Warned(
-            "saturated PRM", extreme, f"{extreme:.0%} of the rewards are below 0.02 or above 0.98: they hardly tell steps apart"
-        )
-    if spread["p90"] is not None and spread["p90"] - spread["p10"] <= 0.1:
-        width = spread["p90"] - spread["p10"]
-        yield Warned(
-            "flat rewards", width, f"eight of ten rewards lie within {width:.2f} of each other: they weigh next to nothing"
-        )
-    if auc is not None and auc < 0.6:
-        yield Warned("blind PRM", auc, f"a right solution scores higher than a wrong one in {auc:.0%} of cases; chance is 50%")
-    length = found["scores"]["length_correlation"]
-    if length is not None and abs(length) >= 0.5:
-        kind = "longer" if length > 0 else "shorter"
-        yield Warned("length bias", length, f"among solutions of one problem the {kind} score higher (correlation {length:+.2f})")
-    last = found["scores"]["lowest_is_last"]
-    if last is not None and last >= 0.5:
-        yield Warned(
-            "min at last step",
-            last,
-            f"in {last:.0%} of the solutions the last step has the lowest reward: the PRM may judge the answer, not the steps",
-        )
-
-
-def _of_samples(found: dict[str, Any]) -> Iterator[Warned]:
-    diversity, pairs, label = found["diversity"], found["pairs"], found["rewards"]["label_mean"]
-    texts, one, longer = diversity["distinct_texts"], diversity["one_answer"], pairs["chosen_longer"]
-    if texts is not None and texts < 0.5:
-        yield Warned("homogeneous samples", texts, f"only {texts:.0%} of a problem's samples are different texts: sample hotter")
-    if one is not None and one >= 0.5:
-        yield Warned(
-            "homogeneous samples", one, f"in {one:.0%} of the problems all samples give the same answer: few can give pairs"
-        )
-    if label is not None and not 0.1 <= label <= 0.9:
-        yield Warned(
-            "label imbalance", label, f"{label:.1%} of the labelled steps are labelled 1: the rarer label is hardly learnt"
-        )
-    if longer is not None and not 0.25 <= longer <= 0.75:
-        yield Warned(
-            "length bias", longer, f"the chosen solution is the longer one in {longer:.0%} of the pairs: length can be learnt"
-        )
-    if pairs["pairs"] and (pairs["reversed"] + pairs["ties"]) / pairs["pairs"] >= 0.25:
-        share = (pairs["reversed"] + pairs["ties"]) / pairs["pairs"]
-        yield Warned("scores against labels", share, f"in {share:.0%} of the pairs the chosen solution does not score higher")
 
 
 def _summary(rows: pl.DataFrame) -> dict[str, Any]:
@@ -266,22 +258,18 @@ def _scores(connection: duckdb.DuckDBPyConnection, ask: Ask, scorer: str | None)
     """Solutions by the aggregate of their rewards, right against wrong."""
     connection.execute(SCORES, [scorer])
     means = ", ".join(f"avg({name}) FILTER ({side}) AS {name}_{word}" for name in AGGREGATIONS for side, word in _SIDES)
-    found = ask(
-        f"SELECT count(*) AS solutions, {means}, avg(lowest_is_last::INT) FILTER (steps > 1) AS lowest_is_last FROM scores"
-    )
-    row = found.row(0, named=True)
-    tied = "SELECT avg((same > 1)::INT) FROM (SELECT count(*) OVER (PARTITION BY problem_id, correct, mean) AS same FROM scores)"
-    by_length = (
-        "SELECT least(steps, 10) AS steps, count(*) AS solutions, avg(mean) AS mean, avg(correct::INT) AS correct FROM scores"
-    )
+    last = "avg(lowest_is_last::INT) FILTER (steps > 1) AS lowest_is_last, avg(1 / steps) FILTER (steps > 1) AS by_chance"
+    row = ask(f"SELECT count(*) AS solutions, {means}, {last} FROM scores").row(0, named=True)
     return {
         "solutions": row["solutions"],
         "mean_score": {word: {name: row[f"{name}_{word}"] for name in AGGREGATIONS} for _, word in _SIDES},
         "auc": {name: _one(ask(AUC.format(score=name, rows="scores"))) for name in AGGREGATIONS},
-        "tied": _one(ask(tied)),
+        "tied": _one(ask(TIED)),
         "length_correlation": _finite(_one(ask(LENGTH))),
         "lowest_is_last": row["lowest_is_last"],
-        "by_steps": ask(f"{by_length} GROUP BY 1 ORDER BY 1").to_dicts(),
+        "lowest_is_last_by_chance": row["by_chance"],
+        "by_steps": ask(BY_STEPS, {"positions": POSITIONS}).to_dicts(),
+        "by_characters": ask(BY_CHARACTERS).to_dicts(),
     }
 
 
@@ -289,12 +277,19 @@ _SIDES: Sequence[tuple[str, str]] = (("correct", "correct"), ("NOT correct", "in
 
 
 def _pairs(ask: Ask) -> dict[str, Any]:
-    """Pairs, their margins, how many a problem has."""
+    """Pairs, their margins, how many a problem has. sampled: problems with solutions, whether they gave pairs or not."""
     found = ask(PAIRS).row(0, named=True)
     per = ask(
         "SELECT pairs, count(*) AS problems FROM (SELECT count(*) AS pairs FROM pairs GROUP BY problem_id) GROUP BY 1 ORDER BY 1"
     )
-    return {**found, "per_problem": {str(pairs): problems for pairs, problems in per.iter_rows()}}
+    sampled = _one(ask("SELECT count(DISTINCT problem_id) FROM solutions"))
+    return {**found, "sampled": sampled, "per_problem": {str(pairs): problems for pairs, problems in per.iter_rows()}}
+
+
+def _step_pairs(ask: Ask) -> dict[str, Any]:
+    """Preferences between next steps, and at which step of the solution they stand."""
+    at = ask(f"SELECT least(step_index, {POSITIONS}) AS position, count(*) AS pairs FROM step_pairs GROUP BY 1 ORDER BY 1")
+    return {**ask(STEP_PAIRS).row(0, named=True), "by_position": {_position(place): pairs for place, pairs in at.iter_rows()}}
 
 
 def _tokens(ask: Ask) -> list[dict[str, Any]]:
@@ -303,6 +298,19 @@ def _tokens(ask: Ask) -> list[dict[str, Any]]:
         SELECT correct, count(tokens) AS solutions, avg(tokens) AS mean, quantile_cont(tokens, 0.1) AS p10, median(tokens) AS p50,
                quantile_cont(tokens, 0.9) AS p90, max(tokens) AS max
         FROM solutions GROUP BY correct HAVING count(tokens) > 0 ORDER BY correct""").to_dicts()
+
+
+def _own_prm(version: Version) -> dict[str, Any] | None:
+    """What the trainer of this version's PRM measured on problems that it did not train on; None where it left nothing."""
+    path = version.model("prm") / "metrics.json" if "prm" in version.manifest.models else None
+    if path is None or not path.is_file():
+        return None
+    measured: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")).get("validation", {})
+    return {name: measured.get(name) for name in ("problems", "auc", "ece")}
+
+
+def _position(place: int) -> str:
+    return f"{place}" if place < POSITIONS else f"{place}+"
 
 
 def _one(frame: pl.DataFrame) -> Any:

@@ -24,12 +24,14 @@ CREATE TEMP TABLE shown_problems AS SELECT problem_id FROM problems ORDER BY pro
 
 INDEX = """
 SELECT problem_id AS id, question, answer AS gold, split, source, coalesce(solutions, 0) AS solutions, right_ones, wrong_ones,
-       lowest, coalesce(paired.pairs, 0) AS pairs, widest
+       lowest, coalesce(paired.pairs, 0) AS pairs, widest, reason
 FROM problems SEMI JOIN shown_problems USING (problem_id)
 LEFT JOIN (SELECT problem_id, count(*) AS solutions, count(*) FILTER (correct) AS right_ones,
                   count(*) FILTER (NOT correct) AS wrong_ones FROM solutions GROUP BY ALL) AS sampled USING (problem_id)
 LEFT JOIN (SELECT problem_id, min(reward) AS lowest FROM shown_scores GROUP BY ALL) AS scored USING (problem_id)
 LEFT JOIN (SELECT problem_id, count(*) AS pairs, max(margin) AS widest FROM pairs GROUP BY ALL) AS paired USING (problem_id)
+LEFT JOIN (SELECT key AS problem_id, min(reason) AS reason FROM rejects WHERE stage = 'pairs' AND "table" = 'problems'
+           GROUP BY ALL) AS refused USING (problem_id)
 ORDER BY problem_id
 """
 
@@ -51,7 +53,7 @@ ORDER BY problem_id, score DESC NULLS LAST, sample_index, solution_id
 
 # What is joined to the few is cut down to them first: the whole of it would be held in memory.
 STEPS = """
-SELECT solution_id, steps.text, reward, n_correct, n_rollouts, source
+SELECT solution_id, steps.text, reward, label, value, n_correct, n_rollouts, source
 FROM steps SEMI JOIN kept USING (solution_id)
 LEFT JOIN (FROM shown_scores SEMI JOIN kept USING (solution_id)) USING (solution_id, step_index)
 LEFT JOIN (FROM shown_labels SEMI JOIN kept USING (solution_id)) USING (solution_id, step_index)
@@ -110,9 +112,22 @@ def _solution(row: Mapping[str, Any], steps: list[Any]) -> dict[str, Any]:
 
 
 def _step(row: Mapping[str, Any]) -> list[Any]:
-    """[text, reward, label]; the label as `3/8` rollouts, where it says more than the verdict on the solution."""
-    counted = row["n_rollouts"] is not None and row["source"] != "outcome"
-    return [row["text"], _short(row["reward"]), f"{row['n_correct']}/{row['n_rollouts']}" if counted else None]
+    """[text, reward, label]; see `_label`."""
+    return [row["text"], _short(row["reward"]), _label(row)]
+
+
+def _label(row: Mapping[str, Any]) -> str | None:
+    """What is known of a label, where it says more than the verdict on the solution: `3/8` rollouts, or `label 1`, with the
+    probability behind it where there is one; None for an outcome label.
+    """
+    if row["source"] in (None, "outcome"):
+        return None
+    if row["n_rollouts"]:
+        return f"{row['n_correct']}/{row['n_rollouts']}"
+    if row["label"] is None:
+        return "open"
+    soft = "" if row["value"] in (None, 0, 1) else f", {row['value']:.2f}"
+    return f"label {int(row['label'])}{soft}"
 
 
 def _pair(row: Mapping[str, Any], place: Mapping[str, int]) -> list[Any]:

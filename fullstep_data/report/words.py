@@ -151,7 +151,8 @@ _SETTINGS = (
     ("samples.samples", "samples of a problem"),
     ("samples.temperature", "temperature"),
     ("steps.splitter", "steps cut at"),
-    ("step_labels.source", "labels from"),
+    ("step_labels.kind", "labels"),
+    ("step_labels.n", "rollouts of a step"),
     ("pairs.score", "score of a solution, of step rewards"),
     ("pairs.top", "best and worst of a problem paired"),
 )

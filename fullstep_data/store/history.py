@@ -27,7 +27,9 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class TableChange:
-    """A table of a version. parts_new: parts that the version before did not have. rows_before: None for a new table."""
+    """A table of a version. parts_new: parts that the version before did not have, merged or not. rows_before: None for a new
+    table.
+    """
 
     rows: int
     rows_before: int | None
@@ -39,9 +41,13 @@ class TableChange:
 @dataclass(frozen=True)
 class Entry:
     """A version. created (UTC, ISO) and run are None where the record of the run is gone. changes: keys of the recipe, as
-    `samples.samples: 8 → 16`."""
+    `samples.samples: 8 → 16`. before: the version that tables and changes are set against; None for the first. merged: it has the
+    rows of that one, in fewer files.
+    """
 
     number: int
+    before: int | None
+    merged: bool
     tags: tuple[str, ...]
     created: str | None
     run: dict[str, Any] | None
@@ -59,6 +65,8 @@ def history(store: Store) -> Iterator[Entry]:
         run = read_run(store.run_path(number))
         yield Entry(
             number=number,
+            before=before.number if before else None,
+            merged=before is not None and manifest.compacted and manifest.same_content(before),
             tags=tuple(tag for tag, tagged in tags.items() if tagged == number),
             created=run["created"] if run else None,
             run=run,
@@ -72,12 +80,12 @@ def history(store: Store) -> Iterator[Entry]:
 def _table_change(name: str, manifest: Manifest, before: Manifest | None) -> TableChange:
     record = manifest.tables[name]
     old = before.tables.get(name) if before else None
-    known = {part.key for part in old.parts} if old else set[str]()
+    known = {member.key for part in old.parts for member in part.members} if old else set[str]()
     return TableChange(
         rows=sum(part.rows for part in record.parts),
         rows_before=sum(part.rows for part in old.parts) if old else None,
         parts=len(record.parts),
-        parts_new=sum(part.key not in known for part in record.parts),
+        parts_new=sum(any(member.key not in known for member in part.members) for part in record.parts),
         rejected=record.rejected,
     )
 

@@ -51,13 +51,24 @@ def resolve(spec: str, numbers: Sequence[int], tags: Mapping[str, int], created:
         near = [f"@{number}" for number in sorted(numbers, key=lambda number: abs(number - int(spec)))[:_NEAR]]
     else:
         near = [f"@{tag} (version {tags[tag]})" for tag in get_close_matches(spec, tags, n=_NEAR, cutoff=0.0)]
-    known = f"versions {numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"version {numbers[0]}"
     raise InputError(
         what=f"the dataset has no version {spec!r}",
         where=str(where),
         examples=near,
-        next_step=f"it has {known}" + (f" and tags {', '.join(tags)}" if tags else ""),
+        next_step=f"it has {_listed(numbers)}" + (f" and tags {', '.join(tags)}" if tags else ""),
     )
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """`versions 1 to 4`, or `versions 1, 3 to 5` where `fs-data gc` has given some up."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    told = [f"{run[0]}" if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
+    return f"version{'' if len(numbers) == 1 else 's'} {', '.join(told)}"
 
 
 def _on_day(day: str, numbers: Sequence[int], created: Callable[[int], str | None], where: Path) -> int:

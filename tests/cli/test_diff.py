@@ -17,7 +17,11 @@ def test_a_recipe_of_fewer_pairs_shows_in_every_block(place: Path):
     assert found["same"] is False
     assert found["tables"]["pairs"]["rows_before"] == before
     assert found["problems"]["gained"] == 0
-    assert found["problems"]["fewer"] > 0
+    changes = found["problems"]["changes"]
+    assert found["problems"]["fewer"] == len(changes) > 0
+    assert f"{changes[0]['pairs_before']} → {changes[0]['pairs_after']}" in text
+    assert all(change["problem_id"] in text for change in changes[:5])
+    assert "--json lists them all" in text
     assert found["drift"]["moved"] == 0
 
 

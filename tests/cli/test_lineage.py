@@ -2,6 +2,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from cli.lineage import mermaid
 from fullstep_data.lineage import Lineage
 from tests.cli.commands import done, invoke
@@ -29,6 +31,18 @@ def test_every_form_tells_of_the_same_pair(built: Path):
     assert found["nodes"]["pair"]["title"] == f"pair {pair_id}"
     for form in ("text", "mermaid"):
         assert f"pair {pair_id}" in done(f"fs-data lineage out/tiny {pair_id} --format {form}", built).stdout
+
+
+def test_a_pair_of_next_steps_has_a_way_back_too(built: Path):
+    query = "'FROM step_pairs ORDER BY step_index DESC, step_pair_id LIMIT 1'"
+    (pair,) = json.loads(done(f"fs-data sql out/tiny {query} --format json", built).stdout)
+    nodes = json.loads(done(f"fs-data lineage out/tiny {pair['step_pair_id']} --format json", built).stdout)["nodes"]
+    assert nodes["pair"]["title"] == f"pair of next steps {pair['step_pair_id']}"
+    assert nodes["pair"]["facts"]["chosen"] == pair["chosen"]
+    assert nodes["chosen"]["title"] == f"chosen solution {pair['chosen_id']}"
+    assert float(nodes["rejected"]["facts"]["score of the step"]) == pytest.approx(pair["rejected_score"], rel=1e-3)
+    assert nodes["selection"]["title"].startswith("stage step_pairs")
+    assert "training rows" in nodes
 
 
 def test_mermaid_has_every_node_and_edge_and_no_mark_of_its_own_in_a_text(built: Path):

@@ -63,7 +63,16 @@ def test_the_log_tells_what_changed(place: Path):
     heads = [line for line in lines if line.startswith("version")]
     assert [head.split()[1] for head in heads] == ["2", "1"]
     assert "  pairs.top: 3 → 1" in lines
+    assert "  new since version 1: pairs; the rest is taken over" in lines
     assert "samples 296," in lines[-1]
+
+
+def test_the_log_of_an_import_and_of_a_merge(place: Path):
+    done("fs-data import math-shepherd builtin:math-shepherd.jsonl --out out/shepherd", place)
+    assert "  recipe import math-shepherd" in done("fs-data log out/shepherd", place).stdout.splitlines()
+    done("fs-data compact out/tiny", place)
+    lines = done("fs-data log out/tiny", place).stdout.splitlines()
+    assert lines[2] == "  the rows of version 1 in fewer files (fs-data compact)"
 
 
 def test_a_build_again_is_no_new_version(place: Path):

@@ -1,20 +1,55 @@
 import json
 from pathlib import Path
 
+import polars as pl
+import pytest
+
+from fullstep_data.store import open_version
 from tests.cli.commands import done, invoke
 
 
 def test_every_block_and_the_same_numbers_as_json(built: Path):
     text = done("fs-data stats out/tiny", built).stdout
-    heads = ("Warnings", "Tables", "Rewards by label", "Rewards by step position", "Rewards by number of steps")
+    heads = ("Warnings", "Tables", "Rewards by label", "Rewards by step position", "Rewards by length of the solution")
     for head in (*heads, "Scores of solutions", "Calibration", "Pairs", "Diversity", "Tokens"):
         assert f"\n{head}" in text
+    assert "\nLabels of steps" in text
     found = json.loads(done("fs-data stats out/tiny --json", built).stdout)
     assert f"{found['scores']['auc']['mean']:.3f}" in text
     assert f"{found['calibration']['ece']:.3f}" in text
     for warned in found["warnings"]:
         assert warned["name"] in text
     assert found["tables"]["samples"] == 296
+
+
+def test_pairs_of_next_steps_are_counted(built: Path):
+    found = json.loads(done("fs-data stats out/tiny --json", built).stdout)["step_pairs"]
+    frame = open_version(str(built / "out/tiny")).frame("step_pairs")
+    assert (found["pairs"], found["problems"]) == (frame.height, frame["problem_id"].n_unique())
+    assert found["margin_mean"] == pytest.approx(frame["margin"].mean())
+    assert (found["reversed"], found["ties"]) == (int((frame["margin"] < 0).sum()), int((frame["margin"] == 0).sum()))
+    at = {str(place): count for place, count in frame["step_index"].value_counts(sort=True).sort("step_index").iter_rows()}
+    assert found["by_position"] == at
+    longer = frame.select((pl.col("chosen").str.len_chars() > pl.col("rejected").str.len_chars()).mean()).item()
+    assert found["chosen_longer"] == pytest.approx(longer)
+    text = done("fs-data stats out/tiny", built).stdout
+    assert f"{frame.height} pairs on {frame['problem_id'].n_unique()} problems: {at['0']} at step 0" in text
+
+
+def test_what_the_prm_was_not_trained_on_is_told(built: Path):
+    found = json.loads(done("fs-data stats out/tiny --json", built).stdout)
+    (metrics,) = (built / "out/tiny/models").glob("*/metrics.json")
+    validation = json.loads(metrics.read_text())["validation"]
+    assert found["prm"] == {name: validation[name] for name in ("problems", "auc", "ece")}
+    text = " ".join(done("fs-data stats out/tiny", built).stdout.split())
+    assert f"that it was not trained on: AUC {validation['auc']:.3f}" in text
+
+
+def test_an_import_is_told_of_by_its_labels(built: Path, tmp_path: Path):
+    done("fs-data import math-shepherd builtin:math-shepherd.jsonl --out shepherd", tmp_path)
+    text = done("fs-data stats shepherd", tmp_path).stdout
+    assert "math-shepherd: 0 of 32 right solutions have a step labelled 0" in text
+    assert "as the outcome says" in text
 
 
 def test_a_dataset_without_rewards_says_so(built: Path):

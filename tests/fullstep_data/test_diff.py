@@ -51,7 +51,12 @@ def test_growth_is_what_two_sets_of_keys_say(dataset: Version) -> None:
     one, two = (set(version.frame("pairs")["problem_id"]) for version in (dataset, after))
     assert found.problems is not None
     assert (found.problems.gained, found.problems.lost) == (len(two - one), len(one - two))
-    assert len(found.problems.questions["gained"]) == min(len(two - one), 5)
+    counts = [dict(version.frame("pairs")["problem_id"].value_counts().iter_rows()) for version in (dataset, after)]
+    changed = {key for key in counts[0] | counts[1] if counts[0].get(key, 0) != counts[1].get(key, 0)}
+    assert {change.problem_id for change in found.problems.changes} == changed
+    for change in found.problems.changes:
+        assert (change.pairs_before, change.pairs_after) == tuple(count.get(change.problem_id, 0) for count in counts)
+    assert [change.fate for change in found.problems.changes][: found.problems.gained] == ["gained"] * found.problems.gained
 
 
 def test_rewards_that_moved_are_binned(dataset: Version) -> None:

@@ -62,6 +62,7 @@ def test_rewards_are_one_line_away(version: Version) -> None:
         "SHOW TABLES",
         "EXPLAIN SELECT * FROM pairs",
         "explain analyze select * from pairs",
+        "-- why so slow?\n/* ** */ EXPLAIN ANALYZE SELECT * FROM pairs",
         "SELECT * FROM problems UNION ALL FROM problems",
         "PIVOT solutions ON correct IN (TRUE, FALSE) USING count(*)",
         "SELECT problem_id, (SELECT count(*) FROM samples WHERE samples.problem_id = p.problem_id) AS n FROM problems p",
@@ -106,6 +107,13 @@ REFUSED = [
     "EXPLAIN ANALYZE COPY (SELECT 1) TO '{out}'",
     "EXPLAIN ANALYZE WITH x AS (COPY (SELECT 1) TO '{out}') SELECT 1",
     "EXPLAIN (ANALYZE) COPY (SELECT 1) TO '{out}'",
+    "-- a remark\nEXPLAIN ANALYZE COPY (SELECT 1) TO '{out}'",
+    "/* EXPLAIN */ COPY (SELECT 1) TO '{out}'",
+    "EXPLAIN -- a remark\nANALYZE COPY (SELECT 1) TO '{out}'",
+    "WITH x AS (DELETE FROM problems RETURNING *) FROM x",
+    "MERGE INTO problems USING pairs ON TRUE WHEN MATCHED THEN DELETE",
+    "EXECUTE p",
+    "PRAGMA import_database('{out}')",
     "EXPORT DATABASE '{out}'",
     "IMPORT DATABASE '{out}'",
     "ATTACH '{out}' AS other",
@@ -146,6 +154,25 @@ OUTSIDE = [
     "FROM read_csv('https://example.org/a.csv')",
     "FROM query('WITH x AS (COPY (SELECT 1) TO ''{out}'') SELECT 1')",
     "FROM query('WITH x AS (COPY (SELECT 1) TO ''fullstep://new.csv'') SELECT 1')",
+    "FROM query('FROM ''/etc/passwd''')",
+    "FROM query_table('/etc/passwd')",
+    "FROM json_execute_serialized_sql(json_serialize_sql('FROM read_text(''/etc/passwd'')'))",
+    "FROM glob('/etc/*')",
+    "FROM read_duckdb('{out}')",
+    "FROM read_text('/proc/self/environ')",
+    "FROM read_text('hf://datasets/a/b/c.csv')",
+    "FROM read_csv('s3://a/b.csv')",
+    "FROM read_parquet(['fullstep://parts/problems/x.parquet', '{part}'])",
+    "DESCRIBE FROM '{part}'",
+    "SUMMARIZE '{part}'",
+    "SELECT list_transform([1], lambda x: (SELECT content FROM read_text('/etc/passwd')))",
+    # Functions that run other functions, or would write logs, in a SELECT.
+    "FROM destroy_external_resource('read_text', '/etc/passwd')",
+    "FROM destroy_external_resource('query', 'COPY (SELECT 1) TO ''{out}''')",
+    "FROM destroy_external_resource('range(1); COPY (SELECT 1) TO ''{out}''; --', '1')",
+    "FROM enable_logging(storage = 'file', storage_path = '{out}')",
+    "FROM enable_profiling(save_location = '{out}')",
+    "FROM duckdb_secrets()",
     "FROM a_python_variable",
     "SELECT getenv('HOME')",
 ]
@@ -177,6 +204,12 @@ def test_nothing_but_the_versions_own_parts_can_be_reached(version: Version, tmp
     assert not out.exists()
     assert content(version.path) == before
     assert a_python_variable.height == 1
+
+
+def test_a_pivot_without_columns_is_told_what_it_lacks(version: Version) -> None:
+    with pytest.raises(InputError, match="a PIVOT must name its columns") as caught:
+        sql(version, "PIVOT solutions ON correct USING count(*)")
+    assert "IN (" in caught.value.next_step
 
 
 def test_under_our_scheme_there_are_the_versions_parts_and_nothing_else(version: Version) -> None:

@@ -78,6 +78,7 @@
     return details;
   }
 
+  const scored = data.problems.some((one) => one.lowest !== null);
   let found = [];
   let shown = 0;
   let open = null; // place of the open problem in data.problems
@@ -150,19 +151,19 @@
     if (open !== place) return;
     byId("detail").replaceChildren(
       element("h3", {}, one.question),
-      element("p", { class: "facts" }, ...[`gold answer ${one.gold}`, `split ${one.split}`, one.source, one.id].map((text) => element("span", {}, text))),
-      ...(solutions.length ? tabs(solutions, pairs) : [element("p", { class: "empty" }, one.split === "test" ? "Held out for evaluation: it was not sampled." : "It has no solutions.")]),
+      element("p", { class: "facts" }, ...[one.gold === null ? "no gold answer" : `gold answer ${one.gold}`, `split ${one.split}`, one.source, one.id].map((text) => element("span", {}, text))),
+      ...(solutions.length ? tabs(solutions, pairs, one.reason) : [element("p", { class: "empty" }, one.split === "test" ? "Held out for evaluation: it was not sampled." : "It has no solutions.")]),
     );
     if (!byHand) return;
     history.replaceState(null, "", `#problem=${one.id}`);
     if (matchMedia("(max-width: 52rem)").matches) byId("detail").scrollIntoView({ block: "start" });
   }
 
-  function tabs(solutions, pairs) {
+  function tabs(solutions, pairs, reason) {
     const panel = element("div", { role: "tabpanel", id: "panel" });
     const made = [
       ["solutions", `Solutions (${solutions.length})`, () => solutions.map((one, at) => card(one, pairs.filter((pair) => pair[0] === at || pair[1] === at).length))],
-      ["pairs", `Pairs (${pairs.length})`, () => sideBySide(solutions, pairs)],
+      ["pairs", `Pairs (${pairs.length})`, () => sideBySide(solutions, pairs, reason)],
     ].map(([name, title, fill]) => element("button", {
       type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "panel",
       onclick: (event) => pick(event.currentTarget, fill),
@@ -181,7 +182,7 @@
       panel.setAttribute("aria-labelledby", tab.id);
       panel.replaceChildren(...fill());
     }
-    const scale = element("span", { class: "scale" }, "reward 0", element("i", { "aria-hidden": "true" }), "1");
+    const scale = element("span", { class: "scale" }, scored ? "reward 0" : "label 0", element("i", { "aria-hidden": "true" }), "1");
     made[0].click();
     return [element("div", { class: "bar" }, element("div", { role: "tablist", "aria-label": "What to show" }, ...made), scale), panel];
   }
@@ -201,16 +202,23 @@
       element("ol", { class: "steps" }, ...steps.map((parts, at) => step(parts, at < same))));
   }
 
+  // Where nothing was scored yet, labels give the colours.
+  function tinted(reward, label) {
+    if (scored || label === null) return reward;
+    const [some, all] = label.split("/").map(Number);
+    return all ? some / all : label.startsWith("label 1") ? 1 : label.startsWith("label 0") ? 0 : null;
+  }
+
   function step([text, reward, label], same) {
-    const known = reward !== null;
-    return element("li", { class: known ? (reward >= 0.5 ? "high" : "low") : "", "--strength": known ? Math.abs(reward - 0.5) * 2 : 0 },
-      element("span", { class: "reward", title: known ? `reward ${reward}` : "no reward" }, short(reward),
-        label === null ? null : element("small", { title: "right rollouts of all" }, label)),
+    const tint = tinted(reward, label);
+    return element("li", { class: tint === null ? "" : tint >= 0.5 ? "high" : "low", "--strength": tint === null ? 0 : Math.abs(tint - 0.5) * 2 },
+      element("span", { class: "reward", title: reward === null ? "no reward" : `reward ${reward}` }, short(reward),
+        label === null ? null : element("small", { title: label.includes("/") ? "right rollouts of all" : "what the labeller says" }, label)),
       element("span", { class: same ? "words same" : "words" }, text.replace(/\s+$/, "")));
   }
 
-  function sideBySide(solutions, pairs) {
-    if (!pairs.length) return [element("p", { class: "empty" }, "No pairs: it takes a right and a wrong solution, both scored.")];
+  function sideBySide(solutions, pairs, reason) {
+    if (!pairs.length) return [element("p", { class: "empty" }, `No pairs: ${reason || "it takes a right and a wrong solution, both scored"}.`)];
     const sides = element("div", { class: "sides" });
     const told = element("p", { class: "quiet" });
     const choice = element("select", { "aria-label": "Pair", onchange: () => fill() }, ...pairs.map((pair, at) =>

@@ -42,6 +42,32 @@ def connection(connected: Connected) -> Any:
     return made
 
 
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [
+        ({"source": "outcome", "label": True, "n_rollouts": 1, "n_correct": 1}, None),
+        ({"source": "monte-carlo", "label": True, "n_rollouts": 8, "n_correct": 3}, "3/8"),
+        ({"source": "monte-carlo", "label": False}, "label 0"),  # a file that does not say how many there were
+        ({"source": "human", "label": True, "value": 1.0}, "label 1"),
+        ({"source": "judge", "label": True, "value": 0.75}, "label 1, 0.75"),
+        ({"source": "judge", "label": None, "reason": "unclear"}, "open"),
+    ],
+)
+def test_a_label_is_told_where_it_says_more_than_the_verdict(connected: Connected, label: dict[str, Any], said: str | None):
+    labels = [{"solution_id": "p0", "problem_id": "p", "step_index": 0, "labeller": "one", **label}]
+    made = connected(problems=PROBLEMS, solutions=SOLUTIONS, steps=STEPS, step_labels=labels)
+    prepare(made, "mean")
+    (solution,) = [one for one in browse(made, problems=1).details[0]["solutions"] if one["sample"] == 0]
+    assert solution["steps"][0] == ["step 0", None, said]
+
+
+def test_a_problem_without_pairs_says_why(connected: Connected):
+    dropped = [{"stage": "pairs", "table": "problems", "key": "p", "reason": "no correct solution"}]
+    made = connected(problems=PROBLEMS, solutions=SOLUTIONS, rejects=dropped)
+    prepare(made, "mean")
+    assert [row["reason"] for row in browse(made, problems=2).index] == ["no correct solution", None]
+
+
 def test_the_sample_is_the_first_problems_by_id(connection: Any):
     book = browse(connection, problems=2)
     assert [row["id"] for row in book.index] == ["p", "q"]

@@ -12,6 +12,7 @@ from fullstep_data.report.page import TEMPLATES, in_script, page, require_place,
 from fullstep_data.report.words import FIGURES
 from fullstep_data.store import Store, Version
 from schemas import InputError
+from tests.fullstep_data.formats.trips import golden, import_records
 from tests.fullstep_data.report.conftest import PROGRAM
 from tests.fullstep_data.report.reading import Reading
 from tests.fullstep_data.report.sums import build, questions
@@ -46,6 +47,16 @@ def test_problems_and_their_solutions_are_all_there(read: Reading, version: Vers
     assert steps == version.tables["steps"].rows
     assert sum(len(one["pairs"]) for one in read.details) == version.tables["pairs"].rows
     assert "All 31 problems." in read.text
+
+
+def test_a_recipe_may_be_of_an_import(tmp_path: Path):
+    """It names a format, and no model; nothing of it was scored."""
+    made, _ = import_records("math-shepherd", golden("math-shepherd"), tmp_path, prompt_label="drop")
+    read = Reading(page(made))
+    assert "recipe import math-shepherd" in read.text
+    assert "There is no table step_scores in this version" in read.text
+    labels = {step[2] for one in read.details for solution in one["solutions"] for step in solution["steps"]}
+    assert labels == {"label 0", "label 1"}
 
 
 def test_a_sample_says_that_it_is_one(version: Version):

@@ -3,6 +3,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from cli.recipe import load
 from fullstep_data.report.queries import facts
 from fullstep_data.report.words import FIGURES, LACKING, figures, lead, notes, percent, settings
 from tests.fullstep_data.report.conftest import Connected
@@ -66,6 +67,20 @@ def test_charts_of_changes_stand_only_where_versions_are_compared(connected: Con
     assert {figure.section for figure in figures(frames)} == {"rewards", "solutions", "pairs"}
     both = {**frames, "rewards_changed": pl.DataFrame(), "drift": pl.DataFrame()}
     assert [figure.name for figure in figures(both)] == [figure.name for figure in FIGURES]
+
+
+def test_settings_are_keys_that_recipes_have():
+    recipe = load("tiny", ('step_labels={kind="monte-carlo", n=4}',)).model_dump(mode="json")
+    assert settings(recipe) == [
+        ("sampled by", "scripted"),
+        ("samples of a problem", "8"),
+        ("temperature", "1.0"),
+        ("steps cut at", "step-label"),
+        ("labels", "monte-carlo"),
+        ("rollouts of a step", "4"),
+        ("score of a solution, of step rewards", "mean"),
+        ("best and worst of a problem paired", "3"),
+    ]
 
 
 def test_settings_are_those_of_the_recipe():

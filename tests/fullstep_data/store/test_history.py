@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from fullstep_data.store import Store, Version
-from fullstep_data.store.history import git_state, history
+from fullstep_data.store.compact import compact
+from fullstep_data.store.history import git_state, history, run_record
 from schemas import InputError
 from tests.fullstep_data.small_chain import Recipe, build
 
@@ -16,7 +17,8 @@ def test_each_version_says_what_changed_in_recipe_and_tables(dataset: Version) -
     store = Store.open(dataset.path)
     store.tag("v1", 1)
     first, second = history(store)
-    assert (first.number, first.tags, first.changes) == (1, ("v1",), ())
+    assert (first.number, first.tags, first.changes, first.before) == (1, ("v1",), (), None)
+    assert (second.before, second.merged) == (1, False)
     assert (second.number, second.tags, second.changes) == (2, (), ("samples: 4 → 6",))
     samples = second.tables["samples"]
     assert (samples.rows, samples.rows_before, samples.parts, samples.parts_new) == (48, 32, 9, 3)
@@ -29,6 +31,17 @@ def test_each_version_says_what_changed_in_recipe_and_tables(dataset: Version) -
     assert "polars" in first.run["packages"]
     assert first.created is not None
     assert first.created.endswith("+00:00")
+
+
+def test_a_compacted_version_is_told_and_what_it_merges_is_not_new(dataset: Version) -> None:
+    store = Store.open(dataset.path)
+    compact(store, run_record({}))
+    build(dataset.path, Recipe(samples=6))
+    first, second, third = history(store)
+    assert [one.merged for one in (first, second, third)] == [False, True, False]
+    assert {table.parts_new for table in second.tables.values()} == {0}
+    assert third.tables["problems"].parts_new == 0
+    assert third.tables["samples"].parts_new == 3
 
 
 def test_the_record_names_the_commit_that_a_run_stands_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

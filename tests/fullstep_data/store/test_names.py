@@ -54,6 +54,14 @@ def test_what_is_not_there_names_what_is_near(spec: str, near: list[str]) -> Non
     assert caught.value.next_step == "it has versions 1 to 4 and tags v1, best"
 
 
+def test_versions_that_were_given_up_are_not_told_of() -> None:
+    told = {"4": "versions 1 to 3, 5", "7": "versions 1 to 3, 5", "x": "versions 1 to 3, 5"}
+    for spec, versions in told.items():
+        with pytest.raises(InputError) as caught:
+            resolve(spec, [1, 2, 3, 5], {}, MADE.get, Path("data"))
+        assert caught.value.next_step == f"it has {versions}"
+
+
 def test_a_day_that_is_none_is_named() -> None:
     with pytest.raises(InputError, match="no such day"):
         number("2026-02-30")
