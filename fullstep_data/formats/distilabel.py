@@ -31,9 +31,10 @@ def read(record: Record, options: ReadOptions) -> Iterator[Group]:
         solutions = [solutions]  # after ExpandColumns a record holds one solution
     golden = "\n".join(map(str, _list(record, "golden_solution"))) if record.get("golden_solution") else ""
     answer, _ = extract(golden)
-    made = tuple(_solution(steps, options) for steps in solutions)
-    notes = () if answer else ("no gold answer: none is stated in golden_solution",)
-    yield Group(text_of(record, "instruction"), answer=answer, reference=golden or None, solutions=made, notes=notes)
+    made = tuple(_solution(steps, options) for steps in solutions if steps != [])
+    notes = [] if answer else ["no gold answer: none is stated in golden_solution"]
+    notes += ["an empty solution was left out: its generation failed"] * (len(solutions) - len(made))
+    yield Group(text_of(record, "instruction"), answer=answer, reference=golden or None, solutions=made, notes=tuple(notes))
 
 
 def _solution(steps: Any, options: ReadOptions) -> Solution:

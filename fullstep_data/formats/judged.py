@@ -6,7 +6,8 @@ r"""Benchmarks of solutions whose steps somebody has judged, as tables: what `fs
 Records are read by the formats `processbench` and `prmbench`, so an import and an evaluation see the same labels. In ProcessBench
 (Zheng et al., arXiv 2412.06559) people marked the first wrong step: those before it are right, of those after it nothing is said.
 In PRMBench (Song et al., arXiv 2501.03124) a model wrote errors into right solutions; every step is judged, superfluous ones
-count as wrong, as the benchmark scores them. How the steps are written is the PRM's way: `Step k: …` lines, or paragraphs.
+count as wrong and marks after the last step count for nothing, as the benchmark scores them. How the steps are written is the
+PRM's way: `Step k: …` lines, or paragraphs.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -54,7 +55,7 @@ BENCHMARKS = {
     ),
     "prmbench": Benchmark(
         prmbench.PRMBENCH,
-        prmbench.ReadOptions(redundant="wrong", original=False, separator=""),
+        prmbench.ReadOptions(redundant="wrong", beyond="ignore", original=False, separator=""),
         "hitsmy/PRMBench_Preview",
         ("train",),
         lambda record: str(record.get("classification") or "unknown"),

@@ -4,7 +4,8 @@ same text with + or - in place of each tag; `task` names the problem set.
     {"input": "2 + 2? Step 1: 2 + 2 = 4. ки\\nStep 2: The answer is: 4 ки", "label": "2 + 2? Step 1: … 4. +\\nStep 2: … 4 -", …}
 
 Labels are hard Monte-Carlo labels; the paper's label of the last step is whether the final answer is right. A few rows of the
-published file have a label inside the question: option `prompt_label` says what becomes of them.
+published file have a label inside the question: option `prompt_label` says what becomes of them. Some do not number their steps:
+option `unnumbered` says where their question ends.
 """
 
 import re
@@ -42,6 +43,9 @@ class ReadOptions(Config):
     prompt_label: Literal["drop", "reject"] | None = Field(
         default=None, description="a label that stands inside the question: drop it, or reject the row"
     )
+    unnumbered: Literal["question-mark", "reject"] | None = Field(
+        default=None, description="no 'Step 1:', but one question mark: the question ends there, or reject the row"
+    )
 
 
 class WriteOptions(Config):
@@ -63,13 +67,32 @@ def read(record: Record, options: ReadOptions) -> Iterator[Group]:
             raise Unusable("a label stands inside the question")
         pieces, labels = [f"{pieces[0].rstrip()} {pieces[1].lstrip()}", *pieces[2:]], labels[1:]
         notes = ("a label inside the question was dropped",)
-    found = FIRST_STEP.search(pieces[0])
-    if not found or not pieces[0][: found.start()].strip():
-        raise Unusable("no question before 'Step 1:'", pieces[0][:80])
-    steps = [pieces[0][found.start() :], *pieces[1:]]
+    question, first = _first(pieces[0], options)
+    steps = [first, *pieces[1:]]
     solution = Solution(separated([step.strip() for step in steps], "\n"), labels=labels, correct=hard(labels[-1]))
     source = optional_text(record, "task")
-    yield Group(pieces[0][: found.start()].strip(), source=source, solutions=(solution,), notes=notes)
+    yield Group(question, source=source, solutions=(solution,), notes=notes)
+
+
+def _first(text: str, options: ReadOptions) -> tuple[str, str]:
+    """The question and the first step, out of what stands before the first tag."""
+    found = FIRST_STEP.search(text)
+    if found:
+        question, step = text[: found.start()], text[found.start() :]
+    else:
+        before, mark, step = text.partition("?")
+        question = before + mark
+        if mark and step.strip() and "?" not in step:
+            if options.unnumbered is None:
+                choices = {"question-mark": "after its question mark", "reject": "the row is dropped, with that reason"}
+                raise Question("unnumbered", f"no 'Step 1:' in {text.strip()[-60:]!r}: where does the question end?", choices)
+            if options.unnumbered == "reject":
+                raise Unusable("the steps are not numbered", text[:80])
+        else:
+            step = ""
+    if not question.strip() or not step.strip():
+        raise Unusable("no question before 'Step 1:'", text[:80])
+    return question.strip(), step
 
 
 def tagged(text: str, label: str) -> tuple[list[str], tuple[float, ...]]:

@@ -4,9 +4,11 @@
     {"solution_prefix": "2 + 2?\\n\\n2 + 2 = 4.", "mc_value": 1.0}                                           a node of a flat list
     {"question": "2 + 2?", "process": "2 + 2 = 4. \\n\\n\\n\\n\\n …", "label": ["+", "-"]}          a training line
 
-The root of a tree is the question; each path to a leaf is a solution, a shared step labelled once. A prefix has its value at
-its last step. Leaves are stumps or whole solutions, the format does not say: they count as unfinished unless they state an
-answer. In a flat list question and steps are one text: `question_ends` says where the question ends.
+Trees and flat lists also stand under `reasoning_steps`, beside `question` and `final_answer`. The root of a tree is the question;
+each path to a leaf is a solution, a shared step labelled once. A prefix has its value at its last step; prefixes of one problem
+are put together like a tree. In a training line a first piece that is the question goes with its label, and one label for
+several paragraphs is the last one's. Leaves are stumps or whole solutions, the format does not say: they count as unfinished
+unless they state an answer. Where question and steps are one text, `question_ends` says where the question ends.
 """
 
 from collections.abc import Iterator
@@ -15,7 +17,18 @@ from typing import Any, Literal
 from pydantic import Field
 
 from fullstep_data.config import Config
-from fullstep_data.formats.group import Format, Group, Question, Reader, Record, Solution, Unusable, separated, text_of
+from fullstep_data.formats.group import (
+    Format,
+    Group,
+    Question,
+    Reader,
+    Record,
+    Solution,
+    Unusable,
+    optional_text,
+    separated,
+    text_of,
+)
 from fullstep_data.grading import extract
 
 BREAK = "\n\n"
@@ -32,13 +45,16 @@ class ReadOptions(Config):
 
 
 def read(record: Record, options: ReadOptions) -> Iterator[Group]:
-    """One record is a tree, a prefix or a training line."""
+    """One record is a tree, a prefix, all prefixes of a problem or a training line."""
     if "process" in record:
         yield _line(record, options)
     elif "solution_prefix" in record:
-        group = _prefix(record, options)
-        if group is not None:
-            yield group
+        question, texts = _cut(record, record.get("question"), options)
+        if not texts:
+            raise Unusable("the prefix is the question alone", "its value is of the question, not of a step")
+        yield Group(question, solutions=(_solution(texts, (*(None for _ in texts[:-1]), _value(record))),))
+    elif isinstance(record.get("reasoning_steps"), list):
+        yield _prefixes(record, options)
     else:
         yield _tree(record)
 
@@ -49,39 +65,66 @@ def _line(record: Record, options: ReadOptions) -> Group:
     texts = texts[:-1] if not texts[-1] else texts
     if not isinstance(signs, list) or not all(sign in ("+", "-") for sign in signs):
         raise Unusable("label is not a list of + and -")
-    labels = tuple(float(sign == "+") for sign in signs)
-    return Group(text_of(record, "question"), solutions=(_solution(texts, labels),))
+    labels: list[float | None] = [float(sign == "+") for sign in signs]
+    question = text_of(record, "question").strip()
+    notes: tuple[str, ...] = ()
+    if len(texts) == 1 == len(labels) and BREAK in texts[0]:
+        texts = _paragraphs(texts[0].removeprefix(question))
+        labels = [*(None for _ in texts[:-1]), *labels]
+        notes = ("one label for several paragraphs: the last one's, the others are open",)
+    elif texts[0] == question:
+        texts, labels = texts[1:], labels[1:]
+    if not texts:
+        raise Unusable("the process is the question alone", "its label is of the question, not of a step")
+    return Group(question, solutions=(_solution(texts, tuple(labels)),), notes=notes)
 
 
-def _prefix(record: Record, options: ReadOptions) -> Group:
-    text = text_of(record, "solution_prefix")
-    question = record.get("question")
+def _cut(node: dict[str, Any], question: Any, options: ReadOptions) -> tuple[str, list[str]]:
+    """The question and the steps of a prefix."""
+    text = text_of(node, "solution_prefix")
     if isinstance(question, str) and text.startswith(question):
-        steps = text[len(question) :]
-    elif options.question_ends is None:
+        return question.strip(), _paragraphs(text[len(question) :])
+    if options.question_ends is None:
         choices = {"first-break": "at the first blank line"}
         raise Question("question_ends", f"question and steps are one text: {text[:60]!r}", choices)
-    else:
-        question, _, steps = text.partition(BREAK)
-    texts = [piece.strip() for piece in steps.split(BREAK) if piece.strip()]
-    if not texts:
-        raise Unusable("the prefix is the question alone", "its value is of the question, not of a step")
-    labels = (*(None for _ in texts[:-1]), _value(record))
-    return Group(question.strip(), solutions=(_solution(texts, labels),))
+    question, _, steps = text.partition(BREAK)
+    return question.strip(), _paragraphs(steps)
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [piece.strip() for piece in text.split(BREAK) if piece.strip()]
+
+
+def _prefixes(record: Record, options: ReadOptions) -> Group:
+    """All prefixes of a problem as solutions: the longest ones, each step with the value of the prefix that ends there."""
+    question = text_of(record, "question")
+    values: dict[tuple[str, ...], float | None] = {}
+    for node in record["reasoning_steps"]:
+        if not isinstance(node, dict):
+            raise Unusable("reasoning_steps is not a list of prefixes")
+        _, texts = _cut(node, question, options)
+        values.setdefault(tuple(texts), _value(node))
+    inner = {texts[:end] for texts in values for end in range(len(texts))}
+    seen: set[tuple[str, ...]] = set()
+    solutions: list[Solution] = []
+    for texts in (one for one in values if one not in inner):
+        ends = [texts[: place + 1] for place in range(len(texts))]
+        solutions.append(_solution(list(texts), tuple(None if end in seen else values.get(end) for end in ends)))
+        seen.update(ends)
+    return Group(question.strip(), answer=optional_text(record, "final_answer"), solutions=tuple(solutions))
 
 
 def _tree(record: Record) -> Group:
     root = record.get("reasoning_steps", record)
     if not isinstance(root, dict):
         raise Unusable("the tree is not an object")
-    answer = record.get("final_answer")
     seen: set[tuple[int, ...]] = set()
     solutions: list[Solution] = []
     for path, nodes in _leaves(root, ()):
         labels = [None if path[: depth + 1] in seen else _value(node) for depth, node in enumerate(nodes)]
         seen.update(path[: depth + 1] for depth in range(len(path)))
         solutions.append(_solution([text_of(node, "text").strip() for node in nodes], tuple(labels)))
-    return Group(text_of(root, "text").strip(), answer=answer if isinstance(answer, str) else None, solutions=tuple(solutions))
+    return Group(text_of(root, "text").strip(), answer=optional_text(record, "final_answer"), solutions=tuple(solutions))
 
 
 def _leaves(node: dict[str, Any], path: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], list[dict[str, Any]]]]:
@@ -112,8 +155,10 @@ def _value(node: dict[str, Any]) -> float | None:
 def _looks_like(record: Record) -> bool:
     keys = set(record)
     tree = record.get("reasoning_steps", record)
-    is_tree = isinstance(tree, dict) and {"text", "children"} <= set(tree)
-    return "solution_prefix" in keys or {"question", "process", "label"} <= keys or is_tree
+    if isinstance(tree, list):
+        tree = tree[0] if tree and isinstance(tree[0], dict) else {}
+    is_tree = isinstance(tree, dict) and ({"text", "children"} <= set(tree) or "solution_prefix" in tree)
+    return {"question", "process", "label"} <= keys or is_tree
 
 
 OPENR = Format(

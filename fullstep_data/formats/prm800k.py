@@ -60,6 +60,9 @@ def read(record: Record, options: ReadOptions) -> Iterator[Group]:
     seen: set[tuple[int, int]] = set()
     solutions: list[Solution] = []
     notes = ["completions beside the chosen ones: stumps, labelled at their last step"] * bool(beside)
+    notes += ["a step that the labeller wrote is not rated: its label is open"] * any(step.place[1] < 0 for step in chosen)
+    if record.get("is_quality_control_question") or record.get("is_initial_screening_question"):
+        notes.append("served to every labeller (quality control, screening): one solution for each of them")
     if chosen:
         whole, stated = _rest(chosen, question, label)
         solutions.append(_solution(chosen, whole, stated, seen, options))

@@ -1,9 +1,10 @@
-"""Reading a file of records one by one, whatever its size: JSON lines, one JSON list, Parquet; `.gz` after the first two.
+"""Reading a file of records one by one, whatever its size: JSON lines, one JSON list or object, Parquet; `.gz` after JSON.
 
     for number, record in records("math-shepherd.jsonl.gz"):     # numbers count from 1
         ...
 
-Whether a JSON file is a list or lines is seen at its first character. Everything wrong with the file is one InputError.
+Whether a JSON file is a list is seen at its first character; a `.json` file may also hold objects over several lines, one after
+the other. Everything wrong with the file is one InputError.
 """
 
 import codecs
@@ -50,7 +51,7 @@ def records(path: str, max_record: int = MAX_RECORD) -> Iterator[tuple[int, Reco
             yield from _parquet(file)
         else:
             with gzip.open(file, "rb") if zipped else file.open("rb") as opened:
-                yield from _json(opened, path, max_record)
+                yield from _json(opened, path, max_record, lines=ending == ".jsonl")
     except (OSError, EOFError, pa.ArrowException, zlib.error) as error:
         cut = isinstance(error, EOFError)
         detail = (
@@ -70,13 +71,19 @@ def _parquet(file: Path) -> Iterator[tuple[int, Record]]:
                 yield number, record
 
 
-def _json(opened: Opened, path: str, max_record: int) -> Iterator[tuple[int, Record]]:
-    """Records of a list or of lines. Faults of lines are collected over the whole file, then told in one error."""
-    head = opened.peek(_BLOCK)
-    if head.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"[":
-        yield from _listed(opened, path, max_record)
+def _json(opened: Opened, path: str, max_record: int, lines: bool) -> Iterator[tuple[int, Record]]:
+    """Records of a list, of lines, or of objects one after the other. Faults of lines are collected and told in one error."""
+    head = opened.peek(_BLOCK).removeprefix(codecs.BOM_UTF8).lstrip()
+    if head[:1] == b"[" or (not lines and _over_lines(head)):
+        yield from _values(opened, path, max_record)
     else:
         yield from _lines(opened, path, max_record)
+
+
+def _over_lines(head: bytes) -> bool:
+    """Is the first object written over several lines? Then its first line is none."""
+    line = head.partition(b"\n")[0].strip()
+    return line[:1] == b"{" and line[-1:] != b"}" and b"\n" in head
 
 
 def _lines(opened: Opened, path: str, max_record: int) -> Iterator[tuple[int, Record]]:
@@ -110,12 +117,13 @@ def _lines(opened: Opened, path: str, max_record: int) -> Iterator[tuple[int, Re
         raise _empty(path)
 
 
-def _listed(opened: Opened, path: str, max_record: int) -> Iterator[tuple[int, Record]]:
-    """The objects of one JSON list, each decoded as soon as it is whole."""
+def _values(opened: Opened, path: str, max_record: int) -> Iterator[tuple[int, Record]]:
+    """The objects of one JSON list, or objects one after the other, each decoded as soon as it is whole."""
     buffer, number = _Buffer(opened, path, max_record), 0
-    buffer.skip(_BLANKS)
-    buffer.place += 1  # the bracket
-    while buffer.skip(f"{_BLANKS},") != "]":
+    listed = buffer.skip(_BLANKS) == "["
+    buffer.place += listed
+    between, end = (f"{_BLANKS},", "]") if listed else (_BLANKS, "")
+    while buffer.skip(between, may_end=not listed) != end:
         number += 1
         try:
             yield number, _object(buffer.value(number))
@@ -123,6 +131,10 @@ def _listed(opened: Opened, path: str, max_record: int) -> Iterator[tuple[int, R
             raise InputError(str(error), where=f"{path}, record {number}", next_step="write a list of objects") from error
     if not number:
         raise _empty(path)
+    buffer.place += listed
+    if buffer.skip(_BLANKS, may_end=True):
+        step = "write one list of objects, or one object per line"
+        raise InputError("the file goes on after its JSON list", where=f"{path}, after record {number}", next_step=step)
 
 
 @dataclass
@@ -137,13 +149,15 @@ class _Buffer:
     ended: bool = False
     decoder: codecs.IncrementalDecoder = field(default_factory=codecs.getincrementaldecoder("utf-8-sig"))
 
-    def skip(self, characters: str) -> str:
-        """Go past these characters; the one after them. InputError: the text ends here."""
+    def skip(self, characters: str, may_end: bool = False) -> str:
+        """Go past these characters; the one after them, or "" at the end. InputError: the text ends here and may not."""
         while True:
             while self.place < len(self.text):
                 if self.text[self.place] not in characters:
                     return self.text[self.place]
                 self.place += 1
+            if self.ended and may_end:
+                return ""
             if self.ended:
                 raise self._cut("the end")
             self.more(_BLOCK)
@@ -178,7 +192,7 @@ class _Buffer:
 
     def _cut(self, where: str) -> InputError:
         step = "check that the file is whole and valid JSON: copy or download it again"
-        return InputError("the JSON list is cut off or no valid JSON", where=f"{self.path}, {where}", next_step=step)
+        return InputError("the JSON is cut off or not valid", where=f"{self.path}, {where}", next_step=step)
 
 
 def _object(value: Any) -> Record:

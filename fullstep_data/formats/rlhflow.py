@@ -3,8 +3,8 @@ after the other and the assistant answers + or -. The first message holds the qu
 
     {"conversations": [{"role": "user", "content": "2 + 2? Step 1: 2 + 2 = 4."}, {"role": "assistant", "content": "+"}, …]}
 
-Where the question ends is asked: `first_step`, the text that the first step begins with (in the Mistral data "Step 1:"), or a
-line break. Test sets hold `prompt`, `answers` and `label` (1: the answer is right) in place of a conversation.
+Where the question ends is asked: `first_step`, the text that the first step begins with (in the Mistral data "Step 1:"), or the
+last line break or blank line. Test sets hold `prompt`, `answers` and `label` (1: the answer is right) in place of a conversation.
 """
 
 import re
@@ -40,8 +40,9 @@ STEP_1 = re.compile(r"step\s*1\s*:", re.IGNORECASE)
 class ReadOptions(Config):
     """Options of the import."""
 
-    first_step: Literal["step-1", "line"] | None = Field(
-        default=None, description="where the question ends: before 'Step 1:', or at the last line break of the first message"
+    first_step: Literal["step-1", "line", "blank-line"] | None = Field(
+        default=None,
+        description="where the question ends: before 'Step 1:', or at the last line break or blank line of the first message",
     )
     labels_by: LabelSource = Field(default="monte-carlo", description="who made the step labels")
     separator: str = Field(default="\n", description="what stands between two steps")
@@ -72,13 +73,17 @@ def read(record: Record, options: ReadOptions) -> Iterator[Group]:
 def _first(text: str, options: ReadOptions) -> tuple[str, str]:
     """The question and the first step out of the first message."""
     if options.first_step is None:
-        choices = {"step-1": "before 'Step 1:'", "line": "at the last line break of the first message"}
+        choices = {
+            "step-1": "before 'Step 1:'",
+            "line": "at the last line break of the first message",
+            "blank-line": "at its last blank line",
+        }
         raise Question("first_step", f"question and first step are one text: {text[-60:]!r}", choices)
     if options.first_step == "step-1":
         found = STEP_1.search(text)
         place = found.start() if found else -1
     else:
-        place = text.rfind("\n")
+        place = text.rfind("\n" if options.first_step == "line" else "\n\n")
     if place <= 0 or not text[:place].strip() or not text[place:].strip():
         raise Unusable("question and first step cannot be told apart", text[-80:])
     return text[:place].strip(), text[place:].strip()

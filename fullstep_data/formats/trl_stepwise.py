@@ -2,8 +2,9 @@
 
     {"prompt": "What is 2 + 2?", "completions": ["2 + 2 = 4.", "The answer is 4"], "labels": [true, true]}
 
-TRL joins the steps with its `step_separator`, a line end by default, and casts labels to integers: soft labels would become 0.
-The format says neither who made the labels (`labels_by`) nor whether the solution is right (`correct`).
+The prompt may be one user message in place of a text. TRL joins the steps with its `step_separator`, a line end by default, and
+casts labels to integers: soft labels would become 0. The format says neither who made the labels (`labels_by`) nor whether the
+solution is right (`correct`).
 """
 
 from collections.abc import Iterator
@@ -58,7 +59,15 @@ def read(record: Record, options: ReadOptions) -> Iterator[Group]:
     steps = separated(texts_of(record, "completions"), options.separator)
     values = tuple(float(label) for label in labels)
     right = {"unknown": None, "last-step": bool(values) and hard(values[-1]), "all-steps": all(map(hard, values))}
-    yield Group(text_of(record, "prompt"), solutions=(Solution(steps, labels=values, correct=right[options.correct]),))
+    yield Group(_prompt(record), solutions=(Solution(steps, labels=values, correct=right[options.correct]),))
+
+
+def _prompt(record: Record) -> str:
+    """The prompt, or the content of its only message."""
+    prompt = record.get("prompt")
+    if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], dict) and prompt[0].get("role") == "user":
+        return text_of(prompt[0], "content")
+    return text_of(record, "prompt")
 
 
 def write(group: Group, options: WriteOptions) -> Iterator[Record | Left]:

@@ -5,76 +5,39 @@ dataset_card(card, readme_on_the_hub)   ->  README.md, merged (see front_matter)
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from fullstep_data.audit import Audit, Match, licence_of
+from fullstep_data.audit import LICENCES, Match, licence_of
 from fullstep_data.config import OVERLAPS
+from fullstep_data.hub.card_use import use
+from fullstep_data.hub.facts import Card
 from fullstep_data.hub.front_matter import features, merged
 from fullstep_data.hub.views import MEANINGS
-from fullstep_data.store import Manifest
 from schemas import TABLES
 
 PAPER = "arXiv:2502.14356"
 CITATION = """@inproceedings{xu2025fullstepdpo,
   title = {Full-Step-DPO: Self-Supervised Preference Optimization with Step-wise Rewards for Mathematical Reasoning},
-  author = {Xu and others},
+  author = {Xu, Huimin and Mao, Xin and Li, Feng-Lin and Wu, Xiaobao and Chen, Wang and Zhang, Wei and Luu, Anh Tuan},
   booktitle = {Findings of the Association for Computational Linguistics: ACL 2025},
+  pages = {24343--24356},
   year = {2025},
+  url = {https://aclanthology.org/2025.findings-acl.1249},
   eprint = {2502.14356},
   archivePrefix = {arXiv}
 }"""
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
-
-
-@dataclass(frozen=True)
-class Config:
-    """One config of the repository: a table or a view. pattern: of its files. loaded: the files that `datasets` is told to load,
-    or the pattern. bytes: their size. says: one row per …"""
-
-    name: str
-    pattern: str
-    loaded: Sequence[str]
-    schema: pa.Schema
-    rows: int
-    bytes: int
-    says: str
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What is read out of the rows. sources: problems by source. rewards: label, steps, mean and 10 and 90 % quantile.
-
-    bins: by label, steps in each bin of the picture. prm: validation metrics, where this build trained the PRM. left_out: rows
-    that a view cannot carry. audit: of the problems against the evaluation sets that were named for this push.
-    """
-
-    sources: Sequence[tuple[str, int]]
-    rewards: Sequence[tuple[Any, ...]]
-    bins: dict[bool | None, list[int]]
-    prm: dict[str, float] | None
-    left_out: dict[str, int]
-    audit: Audit | None = None
-
-
-@dataclass(frozen=True)
-class Card:
-    """All that the card tells. repo: owner/name. license: as the Hub names licences; None: not stated."""
-
-    repo: str
-    tag: str
-    license: str | None
-    manifest: Manifest
-    configs: Sequence[Config]
-    facts: Facts
+_IN_ENGLISH = {*LICENCES, "arithmetic"}
+"""Sources whose language we know, by preset or kind; what is built in is English too."""
+IMPORT = "import"
 
 
 def dataset_card(card: Card, readme: str | None) -> str:
     """The README. readme: the one on the Hub, whose other content stays."""
-    parts = (_what, _made, _rewards, _use, _columns, _limits, _audited, _lineage, _licence, _citation)
+    parts = (_what, _made, _rewards, use, _columns, _limits, _audited, _lineage, _licence, _citation)
     return merged(readme, _front(card), "\n\n".join(text for part in parts if (text := part(card))))
 
 
@@ -84,6 +47,7 @@ def _front(card: Card) -> dict[str, Any]:
     rows = max((config.rows for config in card.configs), default=0)
     return {
         **({"license": card.license} if card.license else {}),
+        **_source(card.recipe),
         "pretty_name": card.repo.partition("/")[2],
         "size_categories": [next((name for most, name in _SIZES if rows < most), "n>10M")],
         "task_categories": ["text-generation"],
@@ -101,21 +65,30 @@ def _front(card: Card) -> dict[str, Any]:
             {
                 "config_name": config.name,
                 "features": features(config.schema),
-                "splits": [{"name": "train", "num_bytes": config.bytes, "num_examples": config.rows}],
+                "splits": [{"name": "train", "num_bytes": config.unpacked, "num_examples": config.rows}],
                 "download_size": config.bytes,
-                "dataset_size": config.bytes,
+                "dataset_size": config.unpacked,
             }
             for config in card.configs
         ],
     }
 
 
+def _source(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Language and source, where the recipe tells them."""
+    source = _at(recipe, "problems", "source") or {}
+    english = {source.get("preset"), source.get("kind")} & _IN_ENGLISH or str(source.get("path", "")).startswith("builtin:")
+    named = [source["name"]] if source.get("kind") == "hub" and source.get("name") else []
+    return {**({"language": ["en"]} if english else {}), **({"source_datasets": named} if named else {})}
+
+
 def _what(card: Card) -> str:
     rows = "\n".join(f"| `{config.name}` | {config.rows:,} | {config.says} |" for config in card.configs)
+    made = "Made with fullstep" + (f" {card.facts.software['fullstep']}" if "fullstep" in card.facts.software else "")
     return f"""# {card.repo.partition("/")[2]}
 
-Step-labelled solutions of maths problems and preference pairs among them, for step-wise DPO (Full-Step-DPO, {PAPER}) and for
-training process-reward models. Made with fullstep. Tag `{card.tag}` holds exactly what is described here.
+Step-labelled solutions of maths problems{" and preference pairs among them" if card.has("pairs") else ""}, for step-wise DPO
+(Full-Step-DPO, {PAPER}) and for training process-reward models. {made}. Tag `{card.tag}` holds exactly what is described here.
 
 | config | rows | one row per |
 |---|---|---|
@@ -123,30 +96,52 @@ training process-reward models. Made with fullstep. Tag `{card.tag}` holds exact
 
 
 def _made(card: Card) -> str:
-    recipe = card.manifest.recipe if isinstance(card.manifest.recipe, dict) else {}
-    lines = [f"| {what} | {shown(_at(recipe, *path))} |" for what, path in _SETTINGS if _at(recipe, *path) is not None]
-    tools = {
-        name: tool for table in card.manifest.tables.values() for stage in table.stages for name, tool in stage.tools.items()
-    }
-    lines += [f"| {name.replace('_', ' ')} (identity) | `{tool}` |" for name, tool in tools.items()]
-    sources = "\n".join(f"| {source} | {count:,} |" for source, count in card.facts.sources)
+    lines = [f"| {what} | {shown(_at(card.recipe, *path))} |" for what, path in _SETTINGS if _at(card.recipe, *path) is not None]
+    lines += [f"| {what} | {shown(value)} |" for what, value in _identities(card)]
     counts = "\n".join(
         f"| {stage.name} | {stage.counts.rows_in:,} | {stage.counts.kept:,} | {_reasons(stage.counts.rejected)} |"
         for table in card.manifest.tables.values()
         for stage in table.stages
     )
-    problems = f"\n\n| source of problems | problems |\n|---|---|\n{sources}" if sources else ""
     return f"""## How it was made
 
 | setting | value |
 |---|---|
-{chr(10).join(lines)}{problems}
+{chr(10).join(lines)}{_problems(card)}
 
-What went into each stage, what came out, and what was dropped for which reason (rows in `rejects`):
+What went into each stage, what came out, and what was dropped for which reason{_rejects(card)}:
 
 | stage | in | kept | dropped |
 |---|---|---|---|
 {counts}"""
+
+
+def _identities(card: Card) -> Iterator[tuple[str, Any]]:
+    """What was imported, and by which tools and software rows were made."""
+    stages = [stage for table in card.manifest.tables.values() for stage in table.stages]
+    imported = next((stage for stage in stages if stage.name == IMPORT), None)
+    if imported is not None:
+        yield "imported", {key: value for key, value in imported.config.items() if value is not None}
+        yield from ((f"SHA-256 of {name}", sha256) for name, sha256 in imported.tools.items())
+    tools = {name: tool for stage in stages if stage.name != IMPORT for name, tool in stage.tools.items()}
+    yield from ((f"{name.replace('_', ' ')} (identity)", tool) for name, tool in tools.items())
+    if "sampler" not in tools and card.facts.samplers:
+        yield "sampler (identity)", list(card.facts.samplers)
+    if card.facts.software:
+        yield "software", card.facts.software
+
+
+def _problems(card: Card) -> str:
+    """Problems by source and split, under a heading of their own."""
+    counts: dict[str, dict[str, int]] = {}
+    for source, split, count in card.facts.problems:
+        counts.setdefault(source, {})[split] = count
+    rows = "\n".join(f"| {source} | {of.get('train', 0):,} | {of.get('test', 0):,} |" for source, of in counts.items())
+    return f"\n\n| source of problems | for training | held out (split `test`) |\n|---|---|---|\n{rows}" if rows else ""
+
+
+def _rejects(card: Card) -> str:
+    return " (rows in `rejects`)" if card.has("rejects") else ""
 
 
 _SETTINGS = (
@@ -162,9 +157,16 @@ _SETTINGS = (
     ("longest sample, tokens", ("samples", "max_tokens")),
     ("seed of the samples", ("samples", "seed")),
     ("steps cut by", ("steps",)),
+    ("N, rollouts per step", ("step_labels", "n")),
     ("step labels (`outcome` is N = 1)", ("step_labels",)),
+    ("side labels", ("side_labels",)),
+    ("the PRM and `step_pairs` learn from", ("learn_from",)),
     ("PRM", ("prm",)),
-    ("selection (T = `top`)", ("pairs",)),
+    ("step scores", ("step_scores",)),
+    ("T, solutions per side", ("pairs", "top")),
+    ("selection of pairs", ("pairs",)),
+    ("selection of next steps", ("step_pairs",)),
+    ("left out, because an evaluation set holds it", ("problems", "audit")),
 )
 
 
@@ -175,42 +177,17 @@ def _rewards(card: Card) -> str:
         f"| {shown(label)} | {steps:,} | {mean:.3f} | {low:.3f} | {high:.3f} |"
         for label, steps, mean, low, high in card.facts.rewards
     )
+    labeller, scorer = card.facts.shown
+    by = f"By the labels of {shown(labeller)}, scored by {shown(scorer)}." if labeller else f"Scored by {shown(scorer)}."
     return f"""## Step rewards
 
 ![Step rewards by label](rewards.png)
 
+{by}
+
 | label | steps | mean reward | 10 % | 90 % |
 |---|---|---|---|---|
 {rows}"""
-
-
-def _use(card: Card) -> str:
-    name = next(
-        (config.name for config in card.configs if config.name == "preferences"), card.configs[0].name if card.configs else ""
-    )
-    example = next((config for config in card.configs if config.name in TABLES), None)
-    query = f'fs-data sql hf://{card.repo}@{card.tag} "SELECT count(*) FROM {example.name}"' if example else ""
-    duck = f"hf://datasets/{card.repo}@{card.tag}/{example.pattern}" if example else ""
-    return f"""## Use
-
-```python
-from datasets import load_dataset
-
-rows = load_dataset("{card.repo}", "{name}", revision="{card.tag}", split="train")
-```
-
-```sql
--- DuckDB, no download of the whole; every table's files are under parts/<table>/
-SELECT * FROM '{duck}' LIMIT 5;
-```
-
-```bash
-{query}
-fs-data pull {card.repo}@{card.tag} --out data      # the dataset folder, checked
-fs-train run demo --data hf://{card.repo}@{card.tag} --out run
-```
-
-`preferences` has the columns of TRL's DPOTrainer, `stepwise` those of its stepwise supervision. Prompts are rendered already."""
 
 
 def _columns(card: Card) -> str:
@@ -221,35 +198,49 @@ def _columns(card: Card) -> str:
             text = f"{table.doc} Key: {', '.join(f'`{name}`' for name in table.key)}.\n\n{table.markdown()}"
         else:
             meanings = MEANINGS[config.name]
-            rows = "\n".join(f"| `{field.name}` | {field.type} | {meanings[field.name]} |" for field in config.schema)
+            rows = "\n".join(f"| `{field.name}` | {_type(field.type)} | {meanings[field.name]} |" for field in config.schema)
             text = f"| column | type | meaning |\n|---|---|---|\n{rows}"
         blocks.append(f"<details><summary><code>{config.name}</code></summary>\n\n{text}\n\n</details>")
     return "## Columns\n\n" + "\n\n".join(blocks)
 
 
+def _type(kind: pa.DataType) -> str:
+    return f"list of {kind.value_type}" if pa.types.is_list(kind) or pa.types.is_large_list(kind) else str(kind)
+
+
 def _limits(card: Card) -> str:
-    recipe = card.manifest.recipe if isinstance(card.manifest.recipe, dict) else {}
-    lines = []
-    if _at(recipe, "step_labels", "source") == "outcome":
-        lines.append(_OUTCOME)
+    lines = [_LABELS[kind] for kind in _label_kinds(card.recipe) if kind in _LABELS]
+    stages = [stage.name for table in card.manifest.tables.values() for stage in table.stages]
+    if IMPORT in stages:
+        lines.append("Solutions, and labels where there are any, are as the imported files have them.")
     if card.facts.prm:
         figures = ", ".join(f"{name} {value:.3f}" for name, value in card.facts.prm.items())
-        lines.append(f"The rewards are a PRM's. On problems it was not trained on: {figures}.")
-    elif any(config.name == "step_scores" for config in card.configs):
+        told = "It was trained on most of the problems whose steps it scored here."
+        lines.append(f"The rewards are a PRM's. {told} On problems that it was not trained on: {figures}.")
+    elif card.has("step_scores"):
         lines.append("The rewards are a PRM's; how good that is was not measured in this build.")
     for name, count in card.facts.left_out.items():
         if count:
             lines.append(f"`{name}` leaves out {count:,} rows that its form cannot carry (two prompts, or a label left open).")
-    if "samples" not in card.manifest.tables:
+    if "samples" not in card.manifest.tables and IMPORT not in stages:
         lines.append("The raw output of the sampler is not published; `solutions` holds every graded text.")
     lines.append("The texts were written by a model and were not read by people.")
     return "## Known limits\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
-_OUTCOME = (
-    "Step labels are outcomes (N = 1): every step carries whether the final answer is right. A wrong step in a solution with a "
-    "right answer is labelled 1, and a right step in a solution with a wrong answer is labelled 0."
-)
+def _label_kinds(recipe: dict[str, Any]) -> list[str]:
+    """Of the labels of a build, side labels included."""
+    sections = [recipe.get("step_labels"), *(recipe.get("side_labels") or ())]
+    return list(dict.fromkeys(section["kind"] for section in sections if isinstance(section, dict) and section.get("kind")))
+
+
+_LABELS = {
+    "outcome": "Step labels are outcomes (N = 1): every step carries whether the final answer is right. A wrong step in a "
+    "solution with a right answer is labelled 1, and a right step in a solution with a wrong answer is labelled 0.",
+    "monte-carlo": "Step labels are Monte-Carlo: did any completion from the step reach the gold answer? That is the sampler's "
+    "chance to get there, not a proof that the step is right; answers reached by wrong steps count.",
+    "judge": "Step labels of a judge are a model's opinion; nobody checked them.",
+}
 
 
 def _audited(card: Card) -> str:
@@ -306,7 +297,25 @@ def _licence(card: Card) -> str:
 
 
 def _citation(card: Card) -> str:
-    return f"## Citation\n\nThe method:\n\n```bibtex\n{CITATION}\n```"
+    owner, _, name = card.repo.partition("/")
+    return f"""## Citation
+
+The method:
+
+```bibtex
+{CITATION}
+```
+
+This version of the data:
+
+```bibtex
+@misc{{{name.replace("_", "-")}-{card.tag.replace("_", "-")},
+  title = {{{name}, {card.tag}}},
+  author = {{{owner}}},
+  howpublished = {{\\url{{https://huggingface.co/datasets/{card.repo}/tree/{card.tag}}}}},
+  note = {{Hugging Face dataset, manifest {hashlib.sha256(card.manifest.content()).hexdigest()[:16]}}}
+}}
+```"""
 
 
 def _at(data: Any, *path: str) -> Any:

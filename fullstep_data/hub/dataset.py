@@ -20,9 +20,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from fullstep_data.audit import Audit, QuestionSet, audit
-from fullstep_data.hub.card import Card, Config, Facts, dataset_card
-from fullstep_data.hub.histogram import BINS, picture
+from fullstep_data.audit import QuestionSet, audit
+from fullstep_data.hub.card import dataset_card
+from fullstep_data.hub.facts import Card, Config, facts
+from fullstep_data.hub.histogram import picture
 from fullstep_data.hub.publish import Bundle
 from fullstep_data.hub.views import View, write_views
 from fullstep_data.query import connect
@@ -181,7 +182,7 @@ def _bundle(public: Version, views: Sequence[View], card: Card) -> Bundle:
 def _configs(public: Version, views: Sequence[View]) -> list[Config]:
     """Views first: they are what a reader without fullstep wants. A table without rows has no config: nothing is to be loaded."""
     configs = [
-        Config(view.name, pattern, [pattern], view.schema, view.rows, _bytes(view.files), VIEW_GRAINS[view.name])
+        Config(view.name, pattern, [pattern], view.schema, view.rows, *_bytes(view.files), VIEW_GRAINS[view.name])
         for view in views
         for pattern in (f"views/{view.name}/*.parquet",)
     ]
@@ -192,66 +193,20 @@ def _configs(public: Version, views: Sequence[View]) -> list[Config]:
             pattern = f"parts/{name}/*.parquet"
             # `datasets` cannot read a file without rows, so where there is one, the others are named one by one.
             files = [pattern] if len(paths) == len(table.stored) else [path.relative_to(public.path).as_posix() for path in paths]
-            configs.append(Config(name, pattern, files, pq.read_schema(paths[0]), table.rows, _bytes(paths), says))
+            configs.append(Config(name, pattern, files, pq.read_schema(paths[0]), table.rows, *_bytes(paths), says))
     return configs
 
 
-def _bytes(files: Sequence[Path]) -> int:
-    return sum(file.stat().st_size for file in files)
+def _bytes(files: Sequence[Path]) -> tuple[int, int]:
+    """The size of Parquet files, and of the columns in them before compression."""
+    metadata = [pq.read_metadata(file) for file in files]
+    groups = [one.row_group(place) for one in metadata for place in range(one.num_row_groups)]
+    return sum(file.stat().st_size for file in files), sum(group.total_byte_size for group in groups)
 
 
 VIEW_GRAINS = {
     "preferences": "preference pair, as text: prompt, chosen, rejected",
     "stepwise": "solution, cut into steps: prompt, completions, labels",
-}
-
-
-def facts(public: Version, version: Version, views: Sequence[View], found: Audit | None = None) -> Facts:
-    """What the card tells of the rows."""
-    with connect(public) as connection:
-        sources = connection.execute("SELECT source, count(*) FROM problems GROUP BY source ORDER BY source").fetchall()
-        rewards = connection.execute(_REWARDS).fetchall()
-        binned = connection.execute(_BINNED).fetchall()
-    bins: dict[bool | None, list[int]] = {}
-    for label, place, count in binned:
-        bins.setdefault(label, [0] * BINS)[place] += count
-    return Facts(
-        sources=[(str(source), int(count)) for source, count in sources],
-        rewards=rewards,
-        bins=bins,
-        prm=_prm_metrics(version),
-        left_out={view.name: view.left_out for view in views},
-        audit=found,
-    )
-
-
-_REWARDS = """
-SELECT label, count(*), avg(reward), quantile_cont(reward, 0.1), quantile_cont(reward, 0.9)
-FROM step_scores LEFT JOIN step_labels USING (solution_id, step_index) GROUP BY label ORDER BY label DESC NULLS LAST"""
-
-_BINNED = f"""
-SELECT label, least(floor(reward * {BINS}), {BINS - 1})::INTEGER, count(*)
-FROM step_scores LEFT JOIN step_labels USING (solution_id, step_index) GROUP BY ALL ORDER BY label DESC NULLS LAST"""
-
-
-def _prm_metrics(version: Version) -> dict[str, float] | None:
-    """Validation figures of the PRM that the build trained; None where it trained none, or its folder is gone."""
-    if "prm" not in version.manifest.models:
-        return None
-    file = version.model("prm") / "metrics.json"
-    if not file.is_file():
-        return None
-    figures = json.loads(file.read_text(encoding="utf-8")).get("validation") or {}
-    return {PRM_FIGURES[name]: float(figures[name]) for name in PRM_FIGURES if isinstance(figures.get(name), int | float)}
-
-
-PRM_FIGURES = {
-    "auc": "AUC",
-    "accuracy": "accuracy at 0.5",
-    "label_mean": "share of steps labelled 1",
-    "brier": "Brier score",
-    "ece": "expected calibration error",
-    "lowest_is_last": "share of solutions whose lowest reward is their last step's",
 }
 
 

@@ -3,6 +3,7 @@ the `hf` command, Polars, DuckDB, transformers, TRL.
 """
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -75,6 +76,27 @@ def test_load_dataset_gives_the_tables_of_both_versions(made: Path, client: dict
         assert pl.read_parquet(tmp_path / f"v{number}-preferences.parquet").height == version.frame("pairs").height
         stepwise = pl.read_parquet(tmp_path / f"v{number}-stepwise.parquet")
         assert stepwise["completions"].list.len().sum() == version.frame("steps").height
+
+
+def test_the_examples_of_the_card_run_as_they_stand(made: Path, hub: Hub, forks: Forks, client: dict[str, str], tmp_path: Path):
+    """Every block of Python and every line of ours but the training, which test_from_the_hub_to_a_policy_on_the_hub runs."""
+    card = hub.read("dataset", SET, "README.md", "v2").decode()
+    version = open_version(str(made / "dataset"))
+    loaded, asked = (python(block, client, cwd=tmp_path) for block in re.findall("```python\n(.*?)```", card, re.DOTALL))
+    first = pl.read_parquet(version.path / "parts" / "solutions" / "*.parquet")["text"].to_list()
+    assert any(text in loaded for text in first)
+    counts = (
+        version.frame("step_labels").join(version.frame("step_scores"), on=["solution_id", "step_index"])["label"].value_counts()
+    )
+    for label, steps in counts.iter_rows():
+        assert re.search(rf"{str(label).lower()}\s+│\s+{steps}\s", asked), asked
+    (block,) = re.findall("```bash\n(.*?)```", card, re.DOTALL)
+    lines = [line.partition("#")[0] for line in block.splitlines() if line.startswith("fs-data")]
+    assert len(lines) == 2
+    for line in lines:
+        ran = forks.run(line, tmp_path)
+        assert ran.status == 0, ran.errors
+    assert check(open_version(str(tmp_path / "data")), STAGES) == []
 
 
 def test_what_hf_downloads_is_a_dataset_folder(made: Path, client: dict[str, str], tmp_path: Path):

@@ -54,7 +54,7 @@ class Command:
         pid = self.forks.start(line, self.cwd)
         pids.put(pid)
         done = self.forks.wait()
-        self.hub.faults.pop(watched, None)
+        assert self.hub.faults.pop(watched, None) is None, "the fault never came about"
         return done
 
 

@@ -39,7 +39,7 @@ class Commit:
 
 @dataclass
 class Repo:
-    """commits: by id, the oldest first. heads, tags: commit id by name."""
+    """commits: by id, the oldest first. heads, tags: commit id by name. large: sha256 of what was uploaded to it."""
 
     kind: str
     name: str
@@ -47,6 +47,7 @@ class Repo:
     commits: dict[str, Commit] = field(default_factory=dict)
     heads: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    large: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.add("main", "initial commit", {".gitattributes": File(0)})

@@ -22,9 +22,12 @@ from tests.hub_server.repos import Commit, File, Repo, folder_entries, folder_en
 
 KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
 REGULAR = (".md", ".json", ".sql", ".gitattributes", ".txt", ".jinja")  # what goes into git itself; all else is a large file
+CREATE = "/api/repos/create"
+NAMELESS = (CREATE, "/api/validate-yaml")
 NAME = r"(?P<name>[^/]+/[^/]+)"
 API = re.compile(rf"/api/(?P<kind>models|datasets|spaces)/{NAME}(?P<rest>/.*)?")
 LFS = re.compile(rf"/(?:(?P<kind>datasets|spaces)/)?{NAME}\.git/info/lfs/objects/batch")
+LARGE = re.compile(rf"/large/(?P<kind>model|dataset|space)/{NAME}/(?P<oid>[0-9a-f]+)")
 RESOLVE = re.compile(rf"/(?:(?P<kind>datasets|spaces)/)?{NAME}/resolve/(?P<rev>[^/]+)/(?P<path>.+)")
 
 
@@ -79,8 +82,9 @@ class Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         self.half = False
         size = int(self.headers.get("Content-Length") or 0)
+        self.early = self.rfile.read(size) if self.path in NAMELESS else None
         with self.hub.lock:
-            fault = self.hub.fault(f"{self.command} {self.path}")
+            fault = self.hub.fault(f"{self.command} {self.path} {self._named()}")
         try:
             self._answer(fault, size)
         except Dropped:
@@ -90,14 +94,22 @@ class Handler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 
+    def _named(self) -> str:
+        """The repository that a request is about whose path does not say it."""
+        if self.path == CREATE:
+            wish = json.loads(self.early or b"{}")
+            token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+            return f"{wish.get('organization') or self.hub.users.get(token)}/{wish.get('name')}"
+        return (self.early or b"").decode()
+
     def _answer(self, fault: Fault | None, size: int) -> None:
         kind = fault.kind if fault else None
         if kind == "before":
             raise Dropped
         if kind == "middle" and size > 1:
-            self.rfile.read(size // 2)
+            self.rfile.read(0 if self.early is not None else size // 2)
             raise Dropped
-        body = self.rfile.read(size) if size else b""
+        body = self.early if self.early is not None else self.rfile.read(size)
         if isinstance(kind, int):
             self._send(kind, json.dumps({"error": f"fault {kind}"}).encode(), {}, size)
             return
@@ -146,10 +158,10 @@ class Handler(BaseHTTPRequestHandler):
             return _json({"name": self._user(), "type": "user", "orgs": [], "auth": {}})
         if path == "/api/validate-yaml":
             return _json({"errors": [], "warnings": []})
-        if path == "/api/repos/create":
+        if path == CREATE:
             return self._create(json.loads(body))
-        if path.startswith("/large/"):
-            return self._large(path.removeprefix("/large/"), body)
+        if found := LARGE.fullmatch(path):
+            return self._large(self.hub.repos[found["kind"], found["name"]], found["oid"], body)
         if found := LFS.fullmatch(path):
             return self._batch(self._repo(KINDS.get(found["kind"] or "", "model"), found["name"], write=True), json.loads(body))
         if found := RESOLVE.fullmatch(path):
@@ -248,8 +260,9 @@ class Handler(BaseHTTPRequestHandler):
                     content = base64.b64decode(value["content"])
                     files[value["path"]] = File(len(content), content=content)
                 case "lfsFile":
-                    if value["oid"] not in self.hub.large and not self.hub.take_from_xet(value["oid"], value["size"]):
+                    if value["oid"] not in repo.large and not self.hub.take_from_xet(value["oid"], value["size"]):
                         raise Refused(400, "BadRequest", f"LFS pointer pointed to a file that does not exist: {value['oid']}")
+                    repo.large.add(value["oid"])
                     files[value["path"]] = File(value["size"], value["oid"])
                 case "deletedFile":
                     del files[value["path"]]
@@ -279,17 +292,19 @@ class Handler(BaseHTTPRequestHandler):
     def _batch(self, repo: Repo, wish: dict[str, Any]) -> tuple[int, bytes, dict[str, str]]:
         objects = []
         for one in wish["objects"]:
-            missing = one["oid"] not in self.hub.large
-            href = f"{self.hub.url}/large/{one['oid']}"
-            actions = {"upload": {"href": href, "header": {}}, "verify": {"href": f"{href}?verify&repo={repo.name}"}}
+            missing = one["oid"] not in repo.large
+            href = f"{self.hub.url}/large/{repo.kind}/{repo.name}/{one['oid']}"
+            actions = {"upload": {"href": href, "header": {}}, "verify": {"href": f"{href}?verify"}}
             objects.append({**one, **({"actions": actions} if missing else {})})
         return _json({"transfer": "basic", "objects": objects})
 
-    def _large(self, oid: str, body: bytes) -> tuple[int, bytes, dict[str, str]]:
+    def _large(self, repo: Repo, oid: str, body: bytes) -> tuple[int, bytes, dict[str, str]]:
+        """The address names the repository, so that its faults are met here too."""
         if self.command == "PUT":
             if hashlib.sha256(body).hexdigest() != oid:
                 raise Refused(400, "BadDigest", "the content has another sha256")
             self.hub.large[oid] = body
+            repo.large.add(oid)
             return 200, b"", {"ETag": f'"{oid}"'}
         if self.command == "POST":
             known = len(self.hub.large.get(oid, b"")) == json.loads(body)["size"]
@@ -310,7 +325,11 @@ class Handler(BaseHTTPRequestHandler):
             route = f"{self.hub.url}/api/{folder or 'models/'}{repo.name}/xet-read-token/{commit.oid}"
             linked |= {"X-Xet-Hash": name, "X-Xet-Refresh-Route": route}
         # Another origin, as a CDN is: else the client looks for X-Repo-Commit where it is not.
-        return 302, b"", {**headers, **linked, "Location": f"http://localhost:{self.hub.port}/large/{file.sha256}"}
+        return (
+            302,
+            b"",
+            {**headers, **linked, "Location": f"http://localhost:{self.hub.port}/large/{repo.kind}/{repo.name}/{file.sha256}"},
+        )
 
     def _range(self, content: bytes, headers: dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
         wish = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range") or "")

@@ -23,12 +23,18 @@ def test_the_separator_is_an_option():
     assert group.solutions[0].text == "Step 1: 3 * 3 = 9. | The answer is: 9"
 
 
+def test_a_generation_that_failed_is_left_out_and_told():
+    (group,) = read(golden("distilabel")[0] | {"solutions": [["a +"], [], []]}, ReadOptions())
+    assert len(group.solutions) == 1
+    assert group.notes == ("an empty solution was left out: its generation failed",) * 2
+
+
 @pytest.mark.parametrize(
     ("solutions", "reason"),
     [
         ("no JSON", "a text, but no JSON"),
         ({"a": 1}, "solutions is not a list"),
-        ([["a +"], []], "a solution is not a list of texts"),
+        ([["a +"], 1], "a solution is not a list of texts"),
         ([["a +", "b"]], "a step does not end in"),
         ([["+"]], "a step does not end in"),
     ],

@@ -26,7 +26,7 @@ def test_the_same_import_is_the_same_version_and_another_is_the_next(tmp_path: P
     other, _ = import_records("math-shepherd", golden("math-shepherd")[:2], tmp_path)
     assert (first.number, again.number, other.number) == (1, 1, 2)
     assert first.manifest.recipe["format"] == "math-shepherd"
-    assert first.manifest.recipe["options"] == {"prompt_label": "drop"}
+    assert first.manifest.recipe["options"] == {"prompt_label": "drop", "unnumbered": None}
     assert [file["name"] for file in first.manifest.recipe["files"]] == ["math-shepherd.jsonl"]
     assert str(tmp_path) not in first.manifest.content().decode()
 

@@ -61,6 +61,11 @@ def test_prmbench_judges_every_step(tmp_path: Path) -> None:
     assert set(labels["source"]) == {"judge"}
 
 
+def test_prmbench_marks_after_the_last_step_count_for_nothing(tmp_path: Path) -> None:
+    (row,) = read_judged(written(tmp_path, [golden("prmbench")[0] | {"error_steps": [2, 9]}]))
+    assert row.labels == (1.0, 0.0, 1.0)
+
+
 def test_the_same_solution_twice_is_two_solutions(tmp_path: Path) -> None:
     made = annotated(read_judged(written(tmp_path, [ROWS[0], ROWS[0]])), str, "paragraphs")
     assert made.solutions["solution_id"].n_unique() == 2

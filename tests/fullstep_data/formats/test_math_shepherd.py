@@ -43,6 +43,22 @@ def test_a_label_inside_the_question_is_asked_about(tmp_path: Path):
         list(read(golden("math-shepherd")[3], ReadOptions()))
 
 
+def test_steps_without_numbers_are_asked_about(tmp_path: Path):
+    """Some published rows have no "Step 1:"; where they have one question mark, the question may end there."""
+    record = {"input": "What is 2 + 2? 2 + 2 = 4. ки\nThe answer is: 4 ки", "task": "GSM8K"}
+    record["label"] = record["input"].replace("ки", "+")
+    with pytest.raises(InputError, match="set the option unnumbered") as told:
+        import_records("math-shepherd", [record], tmp_path)
+    assert told.value.count == 1
+    (group,) = read(record, ReadOptions(unnumbered="question-mark"))
+    assert (group.question, group.solutions[0].text) == ("What is 2 + 2?", "2 + 2 = 4.\nThe answer is: 4")
+    with pytest.raises(Unusable, match="the steps are not numbered"):
+        list(read(record, ReadOptions(unnumbered="reject")))
+    for text in ("What is 2 + 2? Is it 4? 4 ки", "It is 4. ки", "What? ки"):
+        with pytest.raises(Unusable, match="no question before"):
+            list(read({"input": text, "label": text.replace("ки", "+")}, ReadOptions(unnumbered="question-mark")))
+
+
 @given(WORDS, st.lists(st.tuples(WORDS, st.booleans()), min_size=1, max_size=5))
 def test_round_trip(question: str, steps: list[tuple[str, bool]]):
     texts = [f"Step {place}: {text}" for place, (text, _) in enumerate(steps, start=1)]

@@ -46,6 +46,16 @@ def test_a_step_that_the_labeller_wrote_is_not_rated():
     assert chosen.labels == (None, 1.0)
     assert chosen.steps[0] == "$5^2 = 5 \\cdot 5$.\n"
     assert [solution.labels for solution in beside] == [(0.0,), (0.0,)]
+    assert "a step that the labeller wrote is not rated: its label is open" in group.notes
+
+
+@pytest.mark.parametrize("flag", ["is_quality_control_question", "is_initial_screening_question"])
+def test_what_every_labeller_was_served_is_told(flag: str):
+    (group,) = read(golden("prm800k")[0] | {flag: True}, RIGHT)
+    assert any("served to every labeller" in note for note in group.notes)
+    (plain,) = read(golden("prm800k")[0], RIGHT)
+    assert plain.solutions == group.solutions
+    assert not any("served" in note for note in plain.notes)
 
 
 @pytest.mark.parametrize(("neutral", "label"), [("right", 1.0), ("wrong", 0.0), ("open", None)])

@@ -40,7 +40,26 @@ def test_the_original_may_be_left_out_and_the_separator_set():
     assert [group.solutions[0].text for group in groups] == ["2 + 2 = 4. 4 is not 2 + 2, so take 5. 5 + 3 = 8."]
 
 
-@pytest.mark.parametrize("wrong", [[0], [4], "2", None])
+def test_marks_after_the_last_step_are_asked_about(tmp_path: Path):
+    """In the published files about two rows of a hundred have one."""
+    record = golden("prmbench")[0] | {"error_steps": [2, 4]}  # of three steps
+    (group, _) = read(record, ReadOptions(beyond="ignore"))
+    assert (group.solutions[0].labels, group.notes) == ((1.0, 0.0, 1.0), ("a mark after the last step was ignored",))
+    with pytest.raises(Unusable, match="after the last step"):
+        list(read(record, ReadOptions(beyond="reject")))
+    with pytest.raises(InputError, match="set the option beyond") as told:
+        import_records("prmbench", [record], tmp_path)
+    assert told.value.count == 1
+
+
+def test_a_blank_step_is_left_out_with_its_mark():
+    record = golden("prmbench")[0] | {"modified_process": ["a", " ", "b", "c"], "error_steps": [2, 3]}
+    (group, _) = read(record, ReadOptions())
+    assert (group.solutions[0].text, group.solutions[0].labels) == ("a\nb\nc", (1.0, 0.0, 1.0))
+    assert group.notes == ("a blank step was left out",)
+
+
+@pytest.mark.parametrize("wrong", [[0], ["2"], "2", None])
 def test_marks_outside_the_steps(wrong: object):
     with pytest.raises(Unusable, match="step numbers from 1"):
         list(read(golden("prmbench")[0] | {"error_steps": wrong}, ReadOptions()))

@@ -51,6 +51,9 @@ def test_where_the_question_ends_is_asked():
     assert (group.question, group.solutions[0].text) == ("What is\n2 + 2?", "It is 4.")
     with pytest.raises(Unusable, match="cannot be told apart"):
         list(read({"conversations": turn}, STEP_1))
+    turn[0]["content"] = "What is\n2 + 2?\n\nIt is\n4."
+    (group,) = read({"conversations": turn}, ReadOptions(first_step="blank-line"))
+    assert (group.question, group.solutions[0].text) == ("What is\n2 + 2?", "It is\n4.")
 
 
 def test_labeller_and_separators_are_options():

@@ -39,6 +39,15 @@ def test_round_trip(prompt: str, steps: list[tuple[str, bool]]):
     assert list(write(group, WriteOptions())) == [record]
 
 
+def test_the_prompt_may_be_a_message():
+    record = {"prompt": [{"role": "user", "content": "Q"}], "completions": ["a"], "labels": [True]}
+    (group,) = read(record, ReadOptions())
+    assert group.question == "Q"
+    for prompt in ([], [{"role": "system", "content": "Q"}], [{"role": "user", "content": "Q"}] * 2):
+        with pytest.raises(Unusable, match="prompt is not a text"):
+            list(read(record | {"prompt": prompt}, ReadOptions()))
+
+
 @pytest.mark.parametrize(("how", "expected"), [("unknown", None), ("last-step", True), ("all-steps", False)])
 def test_correct_is_what_the_option_says(how: str, expected: bool | None):
     record = {"prompt": "Q", "completions": ["a", "b"], "labels": [False, True]}

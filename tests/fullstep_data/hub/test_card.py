@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import yaml
 from datasets import Features
 
@@ -9,6 +10,7 @@ from fullstep_data.audit import QuestionSet
 from fullstep_data.hub.dataset import dataset_bundle
 from fullstep_data.store import Version
 from schemas import TABLES
+from tests.fullstep_data.formats.trips import golden, import_records
 from tests.fullstep_data.small_chain import Recipe, build
 
 
@@ -52,11 +54,80 @@ def test_it_says_how_the_dataset_was_made(dataset: Version):
             assert f"| {name} | {counts.rows_in:,} | {counts.kept:,} |" in text
             assert TABLES[name].markdown() in text
     assert "1 the answer is missing" in text  # what problems dropped
-    assert "| small | 10 |" in text  # problems by source
+    splits = dataset.frame("problems")["split"].to_list()
+    assert f"| small | {splits.count('train')} | {splits.count('test')} |" in text  # problems by source
     assert 'load_dataset("ann/sums", "preferences", revision="v1"' in text
     assert "Not audited" in text
     assert "raw output of the sampler is not published" in text
     assert "2502.14356" in text
+
+
+def of_recipe(version: Version, **recipe: object) -> tuple[dict, str]:
+    """The card of the version, were it made by another recipe."""
+    return card(Version(version.path, version.manifest.model_copy(update={"recipe": recipe})))
+
+
+def test_sampler_m_t_n_grader_prm_and_seeds_are_told(dataset: Version):
+    _, text = of_recipe(
+        dataset,
+        samples={"samples": 32, "temperature": 0.7, "seed": 5, "engine": {"kind": "vllm"}},
+        step_labels={"kind": "monte-carlo", "n": 8, "policy": "early-stop"},
+        side_labels=[{"kind": "judge", "threshold": 0.5}],
+        learn_from="consensus",
+        prm={"kind": "train", "seed": 3},
+        pairs={"top": 4, "seed": 7},
+    )
+    for row in (
+        "| sampler | kind `vllm` |",
+        "| M, samples per problem | `32` |",
+        "| temperature | `0.7` |",
+        "| seed of the samples | `5` |",
+        "| N, rollouts per step | `8` |",
+        "| side labels | kind `judge`, threshold `0.5` |",
+        "| the PRM and `step_pairs` learn from | `consensus` |",
+        "| PRM | kind `train`, seed `3` |",
+        "| T, solutions per side | `4` |",
+        "| selection of pairs | top `4`, seed `7` |",
+        "| sampler (identity) | `",
+    ):
+        assert row in text, row
+    assert "| software | fullstep `" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [("outcome", "outcomes (N = 1)"), ("monte-carlo", "not a proof"), ("judge", "a model's opinion"), ("truth", "")],
+)
+def test_the_limits_are_those_of_the_labels(kind: str, told: str, dataset: Version):
+    _, text = of_recipe(dataset, step_labels={"kind": kind})
+    limits = text.partition("## Known limits")[2].partition("##")[0]
+    assert [words for words in ("outcomes (N = 1)", "not a proof", "a model's opinion") if words in limits] == [told] * bool(told)
+
+
+def test_language_and_source_stand_where_they_are_known(dataset: Version):
+    front, _ = of_recipe(dataset, problems={"source": {"kind": "hub", "name": "openai/gsm8k", "preset": "gsm8k"}})
+    assert (front["language"], front["source_datasets"]) == (["en"], ["openai/gsm8k"])
+    front, _ = of_recipe(dataset, problems={"source": {"kind": "file", "path": "mine.jsonl", "preset": None}})
+    assert not {"language", "source_datasets"} & set(front)
+    assert of_recipe(dataset, problems={"source": {"kind": "file", "path": "builtin:sums.jsonl"}})[0]["language"] == ["en"]
+
+
+def test_an_imported_dataset_says_what_was_imported(tmp_path: Path):
+    version, _ = import_records("math-shepherd", golden("math-shepherd"), tmp_path, prompt_label="drop")
+    front, text = card(version, license_id=None)
+    assert "| imported | format `math-shepherd`, options prompt_label `drop` |" in text
+    assert "| SHA-256 of math-shepherd.jsonl | `" in text
+    assert "as the imported files have them" in text
+    assert "raw output" not in text
+    assert "preference pairs among them" not in text
+    assert [config["config_name"] for config in front["configs"] if config.get("default")] == ["stepwise"]
+
+
+def test_the_method_and_this_version_can_be_cited(dataset: Version):
+    _, text = card(dataset)
+    assert "Xu, Huimin and Mao, Xin" in text
+    assert "@misc{sums-v1," in text
+    assert "\\url{https://huggingface.co/datasets/ann/sums/tree/v1}" in text
 
 
 def test_the_rewards_are_those_of_the_rows(dataset: Version):

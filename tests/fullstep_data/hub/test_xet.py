@@ -9,6 +9,7 @@ from fullstep_data.check import check
 from fullstep_data.store import open_version
 from tests.fullstep_data.small_chain import STAGES, Recipe, build
 from tests.hub_server import Fault, Hub, environment, running
+from tests.hub_server.cases import KINDS, Case, Command, cases, in_parallel
 from tests.hub_server.fixtures import TOKEN
 from tests.hub_server.forks import Forks
 
@@ -68,3 +69,41 @@ def test_a_fault_and_the_command_again(fault: Fault, xet: tuple[Hub, Forks], tmp
     assert forks.run(f"fs-data push dataset {repo} --tag v1", tmp_path).status == 0
     assert len(found.commits) == 2
     assert all(file.sha256 is None or file.sha256 in hub.large for file in found.main.files.values())
+
+
+def check_case(hub: Hub, forks: Forks, folder: Path, case: Case, repo: str, paths: set[str]) -> None:
+    """One fault at a push, then what a reader by tag sees; then the push again, and a pull through Xet."""
+    command = Command(hub, forks, folder, "fs-data push dataset {repo} --tag v1")
+    done = command.run(case, repo, repo=repo)
+    assert "Traceback" not in done.errors, done.errors[-1500:]
+    assert TOKEN not in done.output + done.errors
+    found = hub.repos.get(("dataset", repo))
+    tagged = found is not None and "v1" in found.tags
+    if found is not None and tagged:
+        assert set(found.commits[found.tags["v1"]].files) == paths, "half a version"
+    assert tagged or done.status != 0, "a push that says it is done is done"
+    again = command.run(None, repo, repo=repo)
+    assert again.status == 0, again.errors
+    assert len(hub.repos["dataset", repo].commits) == 2
+    out = folder / repo.rpartition("/")[2]
+    pulled = forks.run(f"fs-data pull {repo}@v1 --out {out}", folder)
+    assert pulled.status == 0, pulled.errors
+    assert check(open_version(f"{out}@v1"), STAGES) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_every_fault_at_every_request(xet: tuple[Hub, Forks], tmp_path: Path):
+    hub, forks = xet
+    build(tmp_path / "dataset", Recipe(problems=4, samples=2, problems_per_part=8))
+    before = len(hub.log)
+    assert forks.run("fs-data push dataset ann/clean --tag v1", tmp_path).status == 0
+    requests = len(hub.log) - before
+    paths = set(hub.repos["dataset", "ann/clean"].main.files)
+    total = in_parallel(
+        environment(hub, tmp_path, TOKEN, HF_HUB_DISABLE_XET="0"),
+        cases(requests),
+        lambda forks, case, number: check_case(hub, forks, tmp_path, case, f"ann/fault{number}x", paths),
+    )
+    print(f"{total} faults at {requests} requests")
+    assert total == requests * len(KINDS)
