@@ -53,9 +53,8 @@ def run(
 
     where = parts.place()
     begin(trackers, Path(out))
-    known = upstream.frame("reference_logprobs") if "reference_logprobs" in upstream.tables else None
     with progress() as reporter:
-        tools = train_tools(recipe, reporter, known, processes.launch(), trackers)
+        tools = train_tools(recipe, reporter, upstream, processes.launch(), trackers)
         version = run_stages(
             training_stages(table), recipe, Store.create(Path(out)), tools, reporter, upstream=upstream, where=where
         )

@@ -25,10 +25,10 @@ from fullstep_train.groups import Group, labelled_groups, passes, reject_rows, s
 from fullstep_train.losses import soft_cross_entropy
 from fullstep_train.metrics import validation_metrics
 from fullstep_train.progress import UNWATCHED, Watch
-from fullstep_train.run_folder import RunFolder, data_record, versions, write_json
+from fullstep_train.run_folder import RunFolder, write_json
 from fullstep_train.trainer import GroupTrainer, Schedule, Sums
 from schemas import InputError
-from schemas.ids import content_id, stable_fraction
+from schemas.ids import stable_fraction
 
 LABELS = {0: "incorrect", 1: "correct"}
 
@@ -51,9 +51,8 @@ def train_prm(
     loss is not a number.
     """
     source = models.resolve(base)
-    data = data_record(solutions=solutions, steps=steps, step_labels=step_labels)
-    settings = {"config": config.model_dump(exclude={"base"}), "base": models.identity(source), "data": data}
-    run = RunFolder(folder, "prm", content_id(settings, versions()))
+    tables = {"solutions": solutions, "steps": steps, "step_labels": step_labels}
+    run = RunFolder.of(folder, "prm", config, models.identity(source), tables)
     if run.finished():
         return
     tokenizer = models.load_tokenizer(source)
@@ -81,7 +80,7 @@ def train_prm(
     rewards = step_rewards(trained, validation, runs)
     labels = step_values(step_labels.with_columns(pl.col("label").cast(pl.Float64)), "label")
     write_json(folder / "metrics.json", _metrics(training, validation, labels, rewards))
-    run.finish(trained, tokenizer, trainer.curve, reject_rows("prm", dropped), settings)
+    run.finish(trained, tokenizer, trainer.curve, reject_rows("prm", dropped))
 
 
 def _adapted(model: Any, config: PRMTraining) -> Any:

@@ -34,12 +34,13 @@ from fullstep_train.batches import micro_batches, pass_overhead, shares
 from fullstep_train.config import Training
 from fullstep_train.forward import Runs
 from fullstep_train.groups import Group
+from fullstep_train.memory import enough_memory
 from fullstep_train.progress import Watch, quiet
 from fullstep_train.run_folder import RunFolder
 from schemas import InputError
 
-NO_MEMORY = "can't allocate memory"
-"""What torch's allocator for the CPU says."""
+OR_LESS = ", set gradient_checkpointing = true, or train with lora"
+"""What else to do where memory runs out in training."""
 
 Sums = dict[str, tuple[float, float]]
 """What is logged of a group, by name: a sum, and the number that it is divided by; both are added up over groups."""
@@ -100,7 +101,7 @@ class GroupTrainer(Trainer):
         if last is not None:
             steps = self.train_dataset[: int(last.name.rpartition("-")[2])]  # type: ignore[index]  # ours, see _Steps
             self.groups_done = sum(map(len, steps))
-        with quiet(), _enough_memory():
+        with quiet(), enough_memory("in training", OR_LESS):
             self.train(resume_from_checkpoint=str(last) if last else None)
 
     def whole(self, plain: Callable[[], Any]) -> Any:
@@ -288,23 +289,6 @@ def _arguments(config: Training, schedule: Schedule, run: RunFolder, trackers: S
         accelerator_config={"use_configured_state": True},  # that of RunFolder, or of `launch`
         disable_tqdm=True,
     )
-
-
-@contextmanager
-def _enough_memory() -> Iterator[None]:
-    """Tells what to change where memory ran out inside: torch names the device, not the setting."""
-    try:
-        yield
-    except RuntimeError as error:  # torch.OutOfMemoryError is one
-        if not isinstance(error, torch.OutOfMemoryError) and NO_MEMORY not in str(error):
-            raise
-        raise InputError(
-            what="memory ran out in training",
-            where="max_group_tokens, gradient_checkpointing",
-            examples=[str(error).splitlines()[0]],
-            next_step="halve max_group_tokens (1 needs the least: one solution at a time), set gradient_checkpointing = true, or "
-            "train with lora; the last checkpoint is kept, and the same command goes on from it if the settings are the same",
-        ) from error
 
 
 def _not_finite(group: Group, step: int) -> InputError:

@@ -117,7 +117,7 @@ class ModelFile(Record):
 
 
 class ModelRecord(Record):
-    """A model that the build made: models/<key>/. files: by path inside the folder, with `/`. rejects: what it was not trained on."""
+    """A model that the build made: models/<key>/. files: by path inside the folder, with `/`. rejects: not learnt from."""
 
     key: str
     revision: int
