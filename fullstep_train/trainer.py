@@ -17,7 +17,7 @@ models which gather their weights in every pass (FSDP) stay in step.
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, distributed
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
-from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from fullstep_train.batches import micro_batches, pass_overhead, shares
@@ -83,6 +83,7 @@ class GroupTrainer(Trainer):
         self.groups_done = 0
         self.sums: dict[str, tuple[float, float]] = {}
         self.units = 0
+        self.measured: dict[str, float] = {}
         super().__init__(
             model=model,
             args=_arguments(config, schedule, run, watch.trackers),
@@ -185,11 +186,14 @@ class GroupTrainer(Trainer):
             self._keep(sums, units)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add to the Trainer's own numbers the means of what `group_loss` gave since the last optimiser step."""
+        """Add to the Trainer's own numbers the means of what `group_loss` gave since the last optimiser step, and what a
+        `Measure` found after it.
+        """
         if self.units:
             means = {name: value / over if over else 0.0 for name, (value, over) in self.sums.items()}
-            logs |= means | {self.unit: self.units}
+            logs |= means | {self.unit: self.units} | self.measured
             self.sums.clear()
+            self.measured.clear()
             self.units = 0
         super().log(logs, start_time)
         if "loss" in logs and self.run.first_process:
@@ -215,6 +219,20 @@ class GroupTrainer(Trainer):
         (partial / name).replace(self.run.checkpoints / name)
         for checkpoint in older:
             shutil.rmtree(checkpoint)
+
+
+class Measure(TrainerCallback):
+    """Measures the model after every optimiser step that leaves a checkpoint, and after the last: what it finds is logged with
+    that step. Every process measures, so that models whose weights are gathered in every pass stay in step.
+    """
+
+    def __init__(self, trainer: GroupTrainer, measure: Callable[[Any], Mapping[str, float]]):
+        self.trainer, self.measure = trainer, measure
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Before the step is logged."""
+        if state.global_step % state.save_steps == 0 or state.global_step == state.max_steps:
+            self.trainer.measured.update(self.measure(self.trainer.model))
 
 
 class _Steps(Dataset[Any]):
