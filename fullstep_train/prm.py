@@ -70,7 +70,7 @@ def train_prm(
         )
     run.begin()
     training, validation = split(groups, config.validation_share)
-    runs = probe(model, config.max_group_tokens, dtype)
+    runs = probe(model, config.max_group_tokens, dtype, config.attention)
     model = _adapted(model, config)
     trainer = _trainer(model, training, config, runs, run, watch)
     labels = step_values(step_labels.with_columns(pl.col("label").cast(pl.Float64)), "label")
@@ -79,6 +79,8 @@ def train_prm(
     trained = trainer.whole(lambda: _adapted(classifier(source, config, dtype, quantise=False), config))
     if not run.first_process:
         return
+    if trained is not trainer.model:  # it was in shares, and has been put together
+        runs = probe(trained, config.max_group_tokens, dtype, config.attention)
     rewards = step_rewards(trained, validation, runs)
     write_json(folder / "metrics.json", _metrics(training, validation, labels, rewards))
     run.finish(trained, tokenizer, trainer.curve, reject_rows("prm", dropped))

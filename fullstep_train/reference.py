@@ -49,7 +49,7 @@ def load_causal(source: Path | str, config: PolicyTraining) -> tuple[Any, Runs]:
     answer_logprobs(model)
     if not models.quantised(config):  # which is where it belongs already
         model = model.to(models.device())
-    return model, probe(model, config.max_group_tokens, computed)
+    return model, probe(model, config.max_group_tokens, computed, config.attention)
 
 
 def longest_of(model_config: Any, config: PolicyTraining) -> int:

@@ -86,7 +86,8 @@ def load_scorer(folder: Path) -> Scorer:
     no_dropout(model)
     model.to(models.device())
     longest = min(limits.max_length, models.context_length(model.config) or limits.max_length)
-    return Scorer(identity, model, models.load_tokenizer(folder), probe(model, limits.max_group_tokens, dtype), longest)
+    runs = probe(model, limits.max_group_tokens, dtype, limits.attention)
+    return Scorer(identity, model, models.load_tokenizer(folder), runs, longest)
 
 
 def step_reader(folder: Path) -> Callable[[Request], tuple[tuple[int, ...], list[int]] | str]:
