@@ -103,17 +103,17 @@ def build_summary(ask: Ask, tables: Sequence[str], metrics: Mapping[str, Any], r
 
 
 def tables_and_rejects(ask: Ask, tables: Sequence[str]) -> RenderableType:
-    """Rows of each table, and what the stage that writes it dropped, by reason."""
+    """Rows of each table, and what the stage that writes it dropped, by reason; then what other stages dropped."""
     view = plain_table("table", "rows", "rejected", right=("rows",))
     rejected = ask(REJECTS)
-    for table in tables:
-        if table == "rejects":
-            continue
+    written = [table for table in tables if table != "rejects"]
+    for stage in (*written, *(one for one in rejected["stage"].unique().sort() if one not in written)):
         reasons = [
             f"{row['rows']:,} {row['table']}: {row['reason']}"
-            for row in rejected.filter(pl.col("stage") == table).iter_rows(named=True)
+            for row in rejected.filter(pl.col("stage") == stage).iter_rows(named=True)
         ]
-        view.add_row(table, f"{ask(f'SELECT count(*) FROM {table}').item():,}", Text("; ".join(reasons)))
+        rows = f"{ask(f'SELECT count(*) FROM {stage}').item():,}" if stage in written else ""
+        view.add_row(stage, rows, Text("; ".join(reasons)))
     return view
 
 

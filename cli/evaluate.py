@@ -118,13 +118,13 @@ def decide(samples: str, decode: Sequence[str], prm: str | None, shown: Shown) -
     _require_sampled_rules(decode)
     solutions = upstream.frame("solutions")
     require_samples(solutions, decode, samples, _top_up(upstream, decode))
-    from cli.tools import ScorerTool, find_prm, require_prm_reads, scorer_identity  # torch
+    from cli.tools import ScorerTool, find_prm, require_reads, scorer_identity  # torch
 
     where = shown.parts.place()
     with _kept(shown) as (folder, reporter):
         folder_of_prm = find_prm(prm, reporter) if prm else None
         if folder_of_prm:
-            require_prm_reads(upstream, folder_of_prm)
+            require_reads(upstream, folder_of_prm, "prm")
         scorers = scored_by(upstream)
         scorer = scorer_identity(folder_of_prm) if folder_of_prm else (scorers[0] if len(scorers) == 1 else None)
         not_cut = prm is not None and "steps" not in upstream.tables

@@ -29,12 +29,16 @@ WIDTH, HEIGHT = 460, 140
 """Pixels of a panel; the picture has twice as many, for fine screens."""
 
 
+def missing() -> list[str]:
+    """The packages that draw and are not installed."""
+    return [package for package in ("altair", "vl_convert") if find_spec(package) is None]
+
+
 def require_plot(path: Path) -> None:
     """InputError: not a PNG by its name, no such folder, the extra `report` is not installed."""
-    missing = [package for package in ("altair", "vl_convert") if find_spec(package) is None]
-    if missing:
+    if missing():
         raise InputError(
-            "a plot needs packages that are not installed", examples=missing, next_step='pip install "fullstep[report]"'
+            "a plot needs packages that are not installed", examples=missing(), next_step='pip install "fullstep[report]"'
         )
     if path.suffix.lower() != ".png":
         raise InputError("a plot is a PNG file", where=str(path), next_step=f"name it {path.name or 'training'}.png")

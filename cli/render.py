@@ -88,7 +88,7 @@ def sparkline(values: Sequence[float], width: int = 60) -> str:
     """Values as one row of block characters, from their least to their greatest; longer series are averaged to `width` points."""
     if not values:
         return ""
-    points = [sum(chunk) / len(chunk) for chunk in _chunks(values, width)]
+    points = averaged(values, width)
     least, greatest = min(points), max(points)
     if greatest == least:
         return SPARKS[3] * len(points)
@@ -115,7 +115,8 @@ def show(blocks: Iterable[RenderableType]) -> None:
         out.print(block, soft_wrap=isinstance(block, Text))
 
 
-def _chunks(values: Sequence[float], most: int) -> list[Sequence[float]]:
+def averaged(values: Sequence[float], most: int) -> list[float]:
+    """At most so many points, each the mean of the values that fall on it."""
     count = min(len(values), most)
     bounds = [round(index * len(values) / count) for index in range(count + 1)]
-    return [values[start:stop] for start, stop in pairwise(bounds)]
+    return [sum(values[start:stop]) / (stop - start) for start, stop in pairwise(bounds)]

@@ -9,9 +9,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.text import Text
-
-from cli.plot import require_plot, write_plot
+from cli.plot import missing, require_plot, write_plot
 from cli.processes import ALONE, Processes
 from cli.progress import progress
 from cli.recipe import Recipe, learnt, load
@@ -26,6 +24,9 @@ from fullstep_data.runner import run as run_stages
 from fullstep_data.store import Store, Version, open_version
 from schemas import InputError
 
+PICTURE = "training.png"
+"""What a run's picture is called in its folder."""
+
 
 def run(
     recipe_name: str,
@@ -39,7 +40,8 @@ def run(
 ) -> Version:
     """Train on the dataset `data` into the folder `out`, show what came of it, and return the run's version.
 
-    plot: a PNG file for the course of the training. trackers: follow it, with names that cli.trackers knows.
+    plot: a PNG file for the course of the training, by default one in `out` where what draws is installed. trackers: follow it,
+    with names that cli.trackers knows.
     """
     recipe = load(recipe_name, overrides)
     if plot:
@@ -53,16 +55,16 @@ def run(
 
     where = parts.place()
     begin(trackers, Path(out))
-    known = upstream.frame("reference_logprobs") if "reference_logprobs" in upstream.tables else None
     with progress() as reporter:
-        tools = train_tools(recipe, reporter, known, processes.launch(), trackers)
+        tools = train_tools(recipe, reporter, upstream, processes.launch(), trackers)
         version = run_stages(
             training_stages(table), recipe, Store.create(Path(out)), tools, reporter, upstream=upstream, where=where
         )
-    show(train_summary(version.frame("predictions"), training(version), eval_options(recipe), data, out))
-    if plot:
-        write_plot(training(version).curve, plot)
-        show([Text(f"\nthe course of the training: {plot}")])
+    trained = training(version)
+    picture = plot or (None if missing() else Path(out) / PICTURE)
+    if picture:
+        write_plot(trained.curve, picture)
+    show(train_summary(version.frame("predictions"), trained, picture, eval_options(recipe), data, out))
     return version
 
 

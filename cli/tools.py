@@ -50,13 +50,14 @@ from fullstep_data.sources.given import GivenTool
 from fullstep_data.stage import Stage, Tick, Tool
 from fullstep_data.store import Version, open_version, parse_spec
 from fullstep_data.store.disk import write_error
+from fullstep_train.checks import Kind, require_same_tokenizer, require_trainable
 from fullstep_train.config import LabelsAsRewards, PolicyTraining, PRMGiven, PRMTraining
-from fullstep_train.launch import Kind, Launch, launch, train
+from fullstep_train.launch import Launch, launch, train
 from fullstep_train.models import identity, resolve
 from fullstep_train.preferences import preferences_of
 from fullstep_train.progress import Figures, Watch, no_figures
 from fullstep_train.reference import Reference, load_reference, reference_identity
-from fullstep_train.scorer import Scorer, load_scorer, require_same_tokenizer, scorer_identity, step_reader
+from fullstep_train.scorer import Scorer, load_scorer, scorer_identity, step_reader
 from fullstep_train.tokens import Tokenised
 from schemas import InputError
 from schemas.ids import content_id
@@ -165,6 +166,7 @@ def build_tools(
         tools["scorer"] = given_scorer(recipe.step_scores, find_model(recipe.prm.path, reporter))
     elif isinstance(recipe.prm, PRMTraining):
         base = find_model(recipe.prm.base or recipe.model, reporter)
+        require_trainable("prm", base, recipe.prm)
         tools["prm_trainer"] = Trainer(base, "prm", launch, reporter.figures, trackers)
         tools["scorer"] = scorer(recipe.step_scores.engine, None)
     if recipe.reference_logprobs.in_dataset:
@@ -183,7 +185,7 @@ def eval_tools(recipe: EvalRecipe, reporter: ProgressReporter) -> dict[str, Tool
         folder = find_prm(recipe.prm, reporter)
         writer = _tokenizer_of(recipe.engine, recipe.model)
         if writer is not None:
-            require_same_tokenizer(find_model(writer, reporter), folder)
+            require_same_tokenizer(find_model(writer, reporter), folder, "prm")
         tools["scorer"] = ScorerTool(folder)
     return tools
 
@@ -199,9 +201,9 @@ def _tokenizer_of(engine: Engine, model: str) -> str | None:
             return None
 
 
-def require_prm_reads(version: Version, prm: Path) -> None:
-    """InputError where a PRM has another tokenizer than what made the prompts of stored samples; nothing is told where that model
-    is not on this machine.
+def require_reads(version: Version, model: Path | str, kind: Kind) -> None:
+    """InputError where a PRM, or a model to be trained, has another tokenizer than what made the prompts of stored samples;
+    nothing is told where that is not on this machine.
     """
     recipe = version.manifest.recipe
     settings = recipe.get("engine") or recipe.get("samples", {}).get("engine")
@@ -209,11 +211,11 @@ def require_prm_reads(version: Version, prm: Path) -> None:
         return
     writer = _tokenizer_of(TypeAdapter[Engine](Engine).validate_python(settings), str(recipe.get("model", "")))
     try:
-        model = None if writer is None else resolve(writer)
+        sampler = None if writer is None else resolve(writer)
     except InputError:
         return
-    if isinstance(model, Path):
-        require_same_tokenizer(model, prm)
+    if isinstance(sampler, Path):
+        require_same_tokenizer(sampler, model, kind)
 
 
 def find_prm(name: str, reporter: ProgressReporter) -> Path:
@@ -227,16 +229,19 @@ def find_prm(name: str, reporter: ProgressReporter) -> Path:
 def train_tools(
     recipe: Recipe,
     reporter: ProgressReporter,
-    known: pl.DataFrame | None = None,
+    data: Version,
     launch: Launch | None = None,
     trackers: tuple[str, ...] = (),
 ) -> dict[str, Tool]:
     """The tools of `fullstep_data.pipeline.training`.
 
-    known: the dataset's own table reference_logprobs, if it has one. launch: train in several processes.
-    trackers: follow the training.
+    data: what is trained on; its own reference_logprobs, if it has them, need not be made again. launch: train in several
+    processes. trackers: follow the training.
     """
     base = find_model(recipe.policy.base or recipe.model, reporter)
+    require_trainable("policy", base, recipe.policy)
+    require_reads(data, base, "policy")
+    known = data.frame("reference_logprobs") if "reference_logprobs" in data.tables else None
     engine = HFEngine(batch_size=recipe.evaluation.batch_size)
     return {
         "grader": GraderTool(recipe.solutions),

@@ -53,7 +53,12 @@ def main() -> None:
 )
 @click.option("--out", required=True, metavar="RUN", help="Folder of the run: predictions before and after, and the policy.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe; may be repeated.")
-@click.option("--plot", metavar="FILE.png", type=click.Path(path_type=Path), help="Draw the course of the training.")
+@click.option(
+    "--plot",
+    metavar="FILE.png",
+    type=click.Path(path_type=Path),
+    help="Draw the course of the training there. [default: RUN/training.png]",
+)
 @workers_options
 @processes_options
 @trackers_option

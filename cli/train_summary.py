@@ -8,13 +8,16 @@ The counting is `fullstep_data.accuracy`'s; only its picture is made here.
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cli.figures import figure
 from cli.render import counted, next_commands, plain_table, section, sparkline
+from cli.terminal_plot import BOTH, terminal_plot
 from fullstep_data.accuracy import accuracy, compare
 
 SIGNIFICANT = 0.05
@@ -28,6 +31,10 @@ FIGURES = {
     "log_ratio/token": "log pi - log pi_ref per token (minus = KL from the reference)",
 }
 """What of the trainer's log is drawn. rho = beta * log-ratio of policy and reference (docs: method.md)."""
+REWARDS = {"●": "rewards/chosen", "○": "rewards/rejected"}
+"""What is plotted, and with which mark."""
+SPARKS = 30
+"""Characters of a course in the table of figures."""
 SHARE = "gradient_share/step_"
 """How the trainer's log names a position's share of the gradient; the last position stands for all later steps."""
 
@@ -43,10 +50,15 @@ class Training:
     warnings: Sequence[str] = ()
 
 
-def train_summary(predictions: pl.DataFrame, training: Training, eval_options: str, data: str, out: str) -> list[RenderableType]:
-    """All blocks. eval_options: of `fs-train eval`, to ask another model the same way. data, out: as typed."""
+def train_summary(
+    predictions: pl.DataFrame, training: Training, picture: Path | None, eval_options: str, data: str, out: str
+) -> list[RenderableType]:
+    """All blocks. picture: where the training is drawn, None where what draws is not installed. eval_options: of `fs-train eval`,
+    to ask another model the same way. data, out: as typed.
+    """
+    drawn = f"as a picture: {picture}" if picture else 'as a picture too with pip install "fullstep[report]"'
     return [
-        section("Training", *training_curve(training)),
+        section("Training", *training_curve(training), Text(drawn, style="dim")),
         section("Greedy accuracy on held-out problems", accuracy_table(accuracy(predictions)), *reading(predictions)),
         _next(eval_options if predictions.height else None, data, out),
     ]
@@ -60,10 +72,20 @@ def training_curve(training: Training) -> list[RenderableType]:
         values = [row[name] for row in curve if name in row]
         if not values:
             continue
-        view.add_row(meaning, f"{values[0]:.4g}", sparkline(values), f"{values[-1]:.4g}")
+        view.add_row(meaning, figure(name, values[0]), sparkline(values, SPARKS), figure(name, values[-1]))
     data = f"{counted(size['pairs'], 'pair')} of {counted(size['problems'], 'problem')}, {size['dropped']:,} dropped"
     steps = Text(f"{counted(len(curve), 'optimiser step')} on {data}", style="dim")
-    return [view, *gradient_shares(curve), steps, *(Text(f"warning: {warning}", style="yellow") for warning in training.warnings)]
+    warnings = [Text(f"warning: {warning}", style="yellow") for warning in training.warnings]
+    return [view, *reward_plot(curve), *gradient_shares(curve), steps, *warnings]
+
+
+def reward_plot(curve: Sequence[Mapping[str, float]]) -> list[RenderableType]:
+    """The rewards of chosen and rejected over the run: the chosen should not fall far below 0, whatever the margin does."""
+    rows = [row for row in curve if all(name in row for name in REWARDS.values())]
+    lines = {mark: [row[name] for row in rows] for mark, name in REWARDS.items()}
+    drawn = terminal_plot([int(row["step"]) for row in rows], lines, width=60, height=8)
+    title = Text(f"rho of the chosen (●) and of the rejected (○; {BOTH} both), by optimiser step")
+    return [title, *(Text(text, no_wrap=True) for text in drawn)] if drawn else []
 
 
 def gradient_shares(curve: Sequence[Mapping[str, float]]) -> list[RenderableType]:

@@ -175,8 +175,8 @@ class _Run:
         config = stage.config(self.recipe)
         identities = {name: self.tools[name].identity(self.folders) for name in stage.tools}
         if stage.makes == "model":
-            reused = self._model(stage, config, identities)
-            rows, rejected = None, dict[str, int]()
+            rejected, reused = self._model(stage, config, identities)
+            rows = None
         else:
             make = self._source if stage.parts_by == "source" else self._parts
             parts, rows_in, reused = make(stage, config, identities)
@@ -247,8 +247,11 @@ class _Run:
         else:
             yield from self.crew.make(job, missing, partial(self.reporter.part_progress, job.stage.name))
 
-    def _model(self, stage: Stage, config: Any, identities: Mapping[str, str]) -> int:
-        """Make a model unless it is there. A try that was killed left its checkpoints in the partial folder."""
+    def _model(self, stage: Stage, config: Any, identities: Mapping[str, str]) -> tuple[dict[str, int], int]:
+        """Make a model unless it is there: what it was not trained on by reason, and how many models were there.
+
+        A try that was killed left its checkpoints in the partial folder.
+        """
         inputs = tuple(tuple(self.inputs[read.table]) for read in stage.reads)
         planned = Planned(part_key(stage, config, identities, {}, inputs), Slice(), {}, inputs)
         files = self.store.find_model(planned.key)
@@ -264,6 +267,7 @@ class _Run:
             files = self.store.finish_model(planned.key)
             self._part_done(stage)
         self.folders[stage.name] = model_path(self.store.path, planned.key)
+        dropped = self.store.model_rejects(planned.key)
         self.models[stage.name] = ModelRecord(
             key=planned.key,
             revision=stage.revision,
@@ -271,8 +275,9 @@ class _Run:
             tools=dict(identities),
             files=files,
             parents=planned.parents,
+            rejects=dropped,
         )
-        return int(reused)
+        return dropped.reasons if dropped else {}, int(reused)
 
     # Pieces
 

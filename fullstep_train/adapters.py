@@ -10,36 +10,22 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from torch import nn
 
+from fullstep_train.checks import lora_targets
 from fullstep_train.config import LoRA
-from schemas import InputError
 
 
 def with_lora(model: Any, lora: LoRA, seed: int, trained_whole: Sequence[str] = ()) -> PeftModel:
     """The model with its weights frozen and adapters on the targets; modules named in `trained_whole` (a new head) are
     trained as they are.
 
-    InputError: a target that is not in the model, or that is the head (its log-probs are made without its adapter).
+    InputError: see `checks.lora_targets`.
     """
-    linear = sorted(
-        {name.rpartition(".")[2] for name, module in model.base_model.named_modules() if isinstance(module, nn.Linear)}
-    )
-    targets = linear if lora.targets == "all-linear" else list(lora.targets)
-    unknown = [target for target in targets if target.rpartition(".")[2] not in linear]
-    if unknown or not targets:
-        raise InputError(
-            what="lora.targets name no linear layer below the model's head",
-            where="lora.targets",
-            count=len(unknown),
-            examples=unknown,
-            next_step=f"choose among: {', '.join(linear) or '(this model has no linear layers: train without lora)'}",
-        )
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft annotates int and divides
         lora_dropout=lora.dropout,
-        target_modules=targets,
+        target_modules=lora_targets(model, lora),
         modules_to_save=list(trained_whole) or None,
     )
     with warnings.catch_warnings():

@@ -72,4 +72,5 @@ def _cost(groups: Sequence[Group], runs: Runs, overhead: int, most: float) -> fl
     packs = runs.packs([solution.tokens.ids for group in groups for solution in group.solutions])
     if len(groups) > 1 and (len(packs) > 1 or packs[0].tokens > most):
         return inf
-    return sum(overhead + pack.tokens * (1 + pack.tokens / ATTENTION) for pack in packs)
+    attention = 0.0 if runs.flex else 1 / ATTENTION  # block masks leave out what no slot sees
+    return sum(overhead + pack.tokens * (1 + pack.tokens * attention) for pack in packs)

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 DType = Literal["auto", "float32", "bfloat16"]
+Attention = Literal["auto", "dense"]
 
 
 class Config(BaseModel):
@@ -44,9 +45,11 @@ class Training(Config):
     such as a few-shot prompt, count once, and cost once); 1 = each alone. max_group_tokens: most tokens in one forward pass; a
     larger group is run in several, each recomputed in the backward pass, so memory is that of one; 1 = one solution at a time,
     the least memory. gradient_checkpointing: keep of each layer only its input, and compute it again in the backward pass:
-    less memory, about a third more time. None of these changes the gradient. max_length: longest prompt + solution in tokens;
-    longer ones are rejected, never cut. dtype: of the computation; auto = bfloat16 on a GPU that has it, else float32 (what is
-    trained is kept in float32). save_every: optimiser steps between two checkpoints.
+    less memory, about a third more time. attention: how the solutions of a pass are kept apart; dense = by a mask of slots x
+    slots; auto = on a GPU by the block masks of FlexAttention, where a trial gives what the dense mask does. None of these
+    changes the gradient. max_length: longest prompt + solution in tokens; longer ones are rejected, never cut. dtype: of the
+    computation; auto = bfloat16 on a GPU that has it, else float32 (what is trained is kept in float32). save_every: optimiser
+    steps between two checkpoints.
     """
 
     epochs: float = Field(default=1, gt=0)
@@ -54,6 +57,7 @@ class Training(Config):
     pack_tokens: int = Field(default=4096, ge=1)
     max_group_tokens: int = Field(default=8192, ge=1)
     gradient_checkpointing: bool = False
+    attention: Attention = "auto"
     max_length: int = Field(default=2048, ge=2)
     weight_decay: float = Field(default=0.0, ge=0)
     max_grad_norm: float = Field(default=1.0, gt=0)

@@ -13,7 +13,7 @@ the group's size; the gradient is the same.
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MethodType
 from typing import Any
 
@@ -22,17 +22,22 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from fullstep_train.config import Attention
 from fullstep_train.layout import Ids, Pack, plain_packs, tree_packs
 from fullstep_train.logprobs import head_of, token_logprobs
 from fullstep_train.tokens import Tokenised
 
 log = logging.getLogger(__name__)
+FLEX_ON = ("cuda",)
+"""Devices on which FlexAttention is tried; on a CPU it has no backward pass."""
+FLEX_LENGTHS = (200, 400)
 DROPOUTS = ("attention_dropout", "dropout", "hidden_dropout", "activation_dropout", "resid_pdrop", "attn_pdrop")
 
 
 @dataclass(frozen=True)
 class Runs:
-    """How a model is run. trees: it sees by our masks. window: width of its sliding attention (None: it has none).
+    """How a model is run. trees: it sees by our masks. flex: by block masks, its attention being FlexAttention. window: width of
+    its sliding attention (None: it has none).
 
     max_tokens: slots of one pass. dtype: of the computation; bfloat16 by autocast.
     """
@@ -40,6 +45,7 @@ class Runs:
     max_tokens: int
     dtype: torch.dtype
     trees: bool = True
+    flex: bool = False
     window: int | None = None
 
     def packs(self, sequences: Sequence[Ids]) -> list[Pack]:
@@ -73,7 +79,7 @@ class Runs:
         mask_dtype = self.dtype if self.dtype == torch.bfloat16 else next(model.parameters()).dtype
         with torch.autocast(place.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             moved = {name: tensor.to(place) for name, tensor in more.items()}
-            return model(**pack.inputs(place, mask_dtype), use_cache=False, **moved)
+            return model(**pack.inputs(place, mask_dtype, self.flex), use_cache=False, **moved)
 
     def _pack_logprobs(self, model: Any, pack: Pack, solutions: Sequence[Tokenised]) -> list[Tensor]:
         starts = [solutions[place].prompt_tokens for place in pack.members]
@@ -121,11 +127,11 @@ def answer_logprobs(model: Any) -> None:
     model.forward = MethodType(forward, model)
 
 
-def probe(model: Any, max_tokens: int, dtype: torch.dtype) -> Runs:
+def probe(model: Any, max_tokens: int, dtype: torch.dtype, attention: Attention = "auto") -> Runs:
     """How this model can be run, found out on a small example in which the plain way and the tree must agree.
 
-    model: a token classifier, or a causal model after `answer_logprobs`. Moves no random state. What a model cannot do
-    is logged once.
+    model: a token classifier, or a causal model after `answer_logprobs`, where it is to compute. attention: see
+    `config.Training`. Moves no random state. What a model cannot do is logged once.
     """
     config = model.config.get_text_config()
     window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
@@ -155,10 +161,51 @@ def probe(model: Any, max_tokens: int, dtype: torch.dtype) -> Runs:
             agrees = _close(run(tree, model, solutions), expected, dtype)
         except (RuntimeError, ValueError, TypeError, IndexError):
             agrees = False
-    model.train(training)
     if not agrees:
         log.warning("%s does not see by a tree mask: prompts are computed once per solution", type(model).__name__)
+    elif attention == "auto" and next(model.parameters()).device.type in FLEX_ON:
+        tree = _with_flex(model, tree)
+    model.train(training)
     return tree if agrees else plain
+
+
+def _with_flex(model: Any, runs: Runs) -> Runs:
+    """The model's tree packs by FlexAttention where it can: in value and in gradient what the dense mask gives, at two lengths
+    (at the second it is compiled for any length). Otherwise model and runs are left as they were, and that is logged.
+    """
+    examples = [_example(model.config.get_text_config().vocab_size, length) for length in FLEX_LENGTHS]
+    expected = [_values_and_gradient(model, runs, solutions) for solutions in examples]
+    before, flexible = model.config._attn_implementation, replace(runs, flex=True)
+    why = "it gives other values or gradients"
+    try:
+        model.set_attn_implementation("flex_attention")
+        found = [_values_and_gradient(model, flexible, solutions) for solutions in examples]
+        pairs = [pair for one, other in zip(found, expected, strict=True) for pair in zip(one, other, strict=True)]
+        if all(_close([one], [other], runs.dtype) for one, other in pairs):
+            return flexible
+    except (RuntimeError, ValueError, TypeError, IndexError, ImportError, AssertionError) as error:  # compiling may raise these
+        why = str(error).strip().split("\n")[0] or type(error).__name__
+    model.set_attn_implementation(before)
+    log.warning("%s is run with a dense mask, not by FlexAttention: %s", type(model).__name__, why)
+    return runs
+
+
+def _values_and_gradient(model: Any, runs: Runs, solutions: Sequence[Tokenised]) -> tuple[Tensor, Tensor]:
+    """The values, flat, and the gradient of their sum by the embeddings, before which all of the model lies."""
+    run = Runs.logprobs if hasattr(model, "plain_head") else Runs.step_logits
+    with torch.enable_grad():
+        values = torch.cat([value.flatten() for value in run(runs, model, solutions)])
+        (gradient,) = torch.autograd.grad(values.sum(), model.get_input_embeddings().weight)
+    return values.detach(), gradient
+
+
+def _example(vocabulary: int, length: int) -> list[Tokenised]:
+    """Three texts after one prompt, the first two of which begin alike; each of about so many tokens."""
+    drawn = np.random.default_rng(0)
+    texts = [drawn.integers(0, vocabulary, size).tolist() for size in (length // 2, length // 4, length // 4, length // 2)]
+    prompt, shared, one, other = texts
+    sequences = [prompt + shared + one, prompt + shared + other, prompt + other + one]
+    return [Tokenised(tuple(ids), len(prompt), np.arange(len(ids) - len(prompt))) for ids in sequences]
 
 
 def no_dropout(model: nn.Module) -> None:

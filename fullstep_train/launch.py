@@ -4,10 +4,12 @@
     launch(Launch(processes=2), "policy", tables, config, base, folder, watch)      # the same by two processes
 
 The result is that of one process, up to rounding. What the processes cannot do they say through the launching one: its caller
-sees the same ticks, figures and errors as of a training in its own process, and a Ctrl-C ends them all; checkpoints are kept.
+sees the same ticks, figures, warnings and errors as of a training in its own process, and a Ctrl-C ends them all; checkpoints are
+kept.
 """
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -17,17 +19,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
+from fullstep_train.checks import Kind
 from fullstep_train.config import PolicyTraining, PRMTraining, Training
 from fullstep_train.models import resolve
 from fullstep_train.preferences import preferences_of
 from fullstep_train.progress import Watch
 from schemas import InputError
 
-Kind = Literal["prm", "policy"]
+log = logging.getLogger(__name__)
 CONFIGS: dict[Kind, type[Training]] = {"prm": PRMTraining, "policy": PolicyTraining}
 REFUSED = 3
 """Exit code of a process that has written down an InputError."""
@@ -109,6 +112,8 @@ def _follow(process: subprocess.Popen[str], lines: deque[str], watch: Watch) -> 
             watch.tick(*map(int, said.split()))
         elif word == "figures":
             watch.figures(json.loads(said))
+        elif word == "warning":
+            log.warning(json.loads(said))
         else:
             lines.append(line)
 
@@ -137,6 +142,7 @@ def work(job: Path) -> None:
     """What each of the processes does."""
     settings = json.loads((job / "job.json").read_text())
     state = _state()
+    logging.getLogger("fullstep_train").addHandler(_Warnings(state.is_main_process))
 
     def tick(done: int, total: int) -> None:
         if state.is_main_process:
@@ -154,6 +160,18 @@ def work(job: Path) -> None:
         told = {name: getattr(error, name) for name in ("what", "where", "count", "examples", "next_step")}
         (job / f"refused-{state.process_index}.json").write_text(json.dumps(told))
         sys.exit(REFUSED)
+
+
+class _Warnings(logging.Handler):
+    """Tells the launching process what the first of the processes warns of."""
+
+    def __init__(self, first: bool):
+        super().__init__(logging.WARNING)
+        self.first = first
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.first:
+            print("warning", json.dumps(record.getMessage()), flush=True)  # noqa: T201
 
 
 def _state() -> Any:

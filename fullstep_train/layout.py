@@ -13,9 +13,11 @@ backward. `plain_packs` lays each sequence in a row of its own, padded: for mode
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
 Ids = Sequence[int]
 
@@ -41,11 +43,11 @@ class Pack:
         """Slots that are computed, filling included."""
         return self.input_ids.size
 
-    def inputs(self, device: torch.device, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-        """Keyword arguments of a transformers model; the mask of a tree is [1, 1, N, N], added to attention scores, in
-        `dtype`.
+    def inputs(self, device: torch.device, dtype: torch.dtype, flex: bool = False) -> dict[str, Any]:
+        """Keyword arguments of a transformers model. The mask of a tree is [1, 1, N, N], added to attention scores, in `dtype`;
+        with `flex` a BlockMask of FlexAttention, which leaves out the blocks that no slot sees and holds no N x N numbers.
         """
-        made = {
+        made: dict[str, Any] = {
             "input_ids": torch.from_numpy(self.input_ids).to(device),
             "position_ids": torch.from_numpy(self.positions).to(device),
         }
@@ -54,9 +56,18 @@ class Pack:
             lengths = torch.from_numpy(self.lengths).to(device)
             return made | {"attention_mask": (columns[None, :] < lengths[:, None]).long()}
         ends = torch.from_numpy(self.ends).to(device)
+        if flex:
+            return made | {"attention_mask": _block_mask(ends)}
         sees = (columns[None, :] <= columns[:, None]) & (columns[:, None] < ends[None, :])
         mask = torch.zeros(sees.shape, dtype=dtype, device=device).masked_fill_(~sees, torch.finfo(dtype).min)
         return made | {"attention_mask": mask[None, None]}
+
+
+def _block_mask(ends: torch.Tensor) -> BlockMask:
+    def sees(row: torch.Tensor, head: torch.Tensor, slot: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        return (other <= slot) & (slot < ends[other])
+
+    return create_block_mask(sees, 1, None, len(ends), len(ends), device=str(ends.device))
 
 
 def tree_packs(sequences: Sequence[Ids], max_tokens: int) -> list[Pack]:

@@ -26,11 +26,10 @@ from fullstep_train.losses import log_ratios, preference_figures, sft, stepwise_
 from fullstep_train.preferences import Preferences, SolutionPairs, StepPairs
 from fullstep_train.progress import UNWATCHED, Watch
 from fullstep_train.reference import load_causal, longest_of, reference_identity, stored_types, usable
-from fullstep_train.run_folder import RunFolder, data_record, versions
+from fullstep_train.run_folder import RunFolder
 from fullstep_train.trainer import GroupLosses, GroupTrainer, Schedule, Sums
 from fullstep_train.watch import CollapseWarning, collapse, require_weights, watched
 from schemas import InputError
-from schemas.ids import content_id
 
 ONE_STEP = Step(gamma=0)
 """The weighting of Step-DPO: what it learns from are single steps, and the only step of a text has weight 1."""
@@ -53,19 +52,17 @@ def train_policy(
     """
     _require_kind(preferences, config)
     source = models.resolve(base)
-    identity = models.identity(source)
-    data = data_record(**preferences.tables, reference_logprobs=reference_logprobs)
-    settings = {"config": config.model_dump(exclude={"base"}), "base": identity, "data": data}
-    run = RunFolder(folder, "policy", content_id(settings, versions()))
+    tables = {**preferences.tables, "reference_logprobs": reference_logprobs}
+    run = RunFolder.of(folder, "policy", config, models.identity(source), tables)
     if run.finished():
         return
     tokenizer = models.load_tokenizer(source)
-    model, runs = load_causal(base, config)
-    groups, dropped = preferences.groups(tokenizer, longest_of(model, config))
+    model, runs = load_causal(source, config)
+    groups, dropped = preferences.groups(tokenizer, longest_of(model.config, config))
     _require_groups(groups, preferences, {reason for _, _, reason in dropped})
     if isinstance(config.objective, DPO):
         require_weights(groups, config.weighting)
-    reference = usable(reference_logprobs, groups, reference_identity(base, config))
+    reference = usable(reference_logprobs, groups, reference_identity(source, config))
     run.begin()
     model = _adapted(model, config)
     trainer = GroupTrainer(
@@ -90,7 +87,7 @@ def train_policy(
         tokenizer,
         trainer.curve,
         reject_rows("policy", dropped),
-        settings | {"trained_on": counts, "warnings": warnings},
+        {"trained_on": counts, "warnings": warnings},
     )
 
 

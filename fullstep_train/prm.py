@@ -25,10 +25,10 @@ from fullstep_train.groups import Group, labelled_groups, passes, reject_rows, s
 from fullstep_train.losses import soft_cross_entropy
 from fullstep_train.metrics import validation_metrics
 from fullstep_train.progress import UNWATCHED, Watch
-from fullstep_train.run_folder import RunFolder, data_record, versions, write_json
-from fullstep_train.trainer import GroupTrainer, Schedule, Sums
+from fullstep_train.run_folder import RunFolder, write_json
+from fullstep_train.trainer import GroupTrainer, Measure, Schedule, Sums
 from schemas import InputError
-from schemas.ids import content_id, stable_fraction
+from schemas.ids import stable_fraction
 
 LABELS = {0: "incorrect", 1: "correct"}
 
@@ -51,9 +51,8 @@ def train_prm(
     loss is not a number.
     """
     source = models.resolve(base)
-    data = data_record(solutions=solutions, steps=steps, step_labels=step_labels)
-    settings = {"config": config.model_dump(exclude={"base"}), "base": models.identity(source), "data": data}
-    run = RunFolder(folder, "prm", content_id(settings, versions()))
+    tables = {"solutions": solutions, "steps": steps, "step_labels": step_labels}
+    run = RunFolder.of(folder, "prm", config, models.identity(source), tables)
     if run.finished():
         return
     tokenizer = models.load_tokenizer(source)
@@ -71,17 +70,20 @@ def train_prm(
         )
     run.begin()
     training, validation = split(groups, config.validation_share)
-    runs = probe(model, config.max_group_tokens, dtype)
+    runs = probe(model, config.max_group_tokens, dtype, config.attention)
     model = _adapted(model, config)
     trainer = _trainer(model, training, config, runs, run, watch)
+    labels = step_values(step_labels.with_columns(pl.col("label").cast(pl.Float64)), "label")
+    trainer.add_callback(Measure(trainer, lambda now: _auc(validation, labels, step_rewards(now, validation, runs))))
     trainer.train_on()
     trained = trainer.whole(lambda: _adapted(classifier(source, config, dtype, quantise=False), config))
     if not run.first_process:
         return
+    if trained is not trainer.model:  # it was in shares, and has been put together
+        runs = probe(trained, config.max_group_tokens, dtype, config.attention)
     rewards = step_rewards(trained, validation, runs)
-    labels = step_values(step_labels.with_columns(pl.col("label").cast(pl.Float64)), "label")
     write_json(folder / "metrics.json", _metrics(training, validation, labels, rewards))
-    run.finish(trained, tokenizer, trainer.curve, reject_rows("prm", dropped), settings)
+    run.finish(trained, tokenizer, trainer.curve, reject_rows("prm", dropped))
 
 
 def _adapted(model: Any, config: PRMTraining) -> Any:
@@ -195,9 +197,19 @@ def _loss(group: Group, logits: list[Tensor]) -> tuple[Tensor, Sums]:
 def _metrics(
     training: list[Group], validation: list[Group], labels: dict[str, np.ndarray], rewards: list[np.ndarray]
 ) -> dict[str, Any]:
-    ids = [solution.solution_id for group in validation for solution in group.solutions]
-    found = validation_metrics([labels[solution_id] for solution_id in ids], rewards)
+    found = _measured(validation, labels, rewards)
     return {"validation": found | _size(validation, labels), "training": _size(training, labels)}
+
+
+def _measured(validation: list[Group], labels: dict[str, np.ndarray], rewards: list[np.ndarray]) -> dict[str, Any]:
+    ids = [solution.solution_id for group in validation for solution in group.solutions]
+    return validation_metrics([labels[solution_id] for solution_id in ids], rewards)
+
+
+def _auc(validation: list[Group], labels: dict[str, np.ndarray], rewards: list[np.ndarray]) -> dict[str, float]:
+    """What is logged while the PRM is trained; nothing where the labels of the validation problems are all alike."""
+    auc = _measured(validation, labels, rewards)["auc"]
+    return {} if auc is None else {"validation/auc": auc}
 
 
 def _size(groups: list[Group], labels: dict[str, np.ndarray]) -> dict[str, Any]:

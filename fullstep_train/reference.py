@@ -10,6 +10,7 @@ They are made once and kept as a table, so that a later run (other weights, beta
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -20,6 +21,7 @@ from fullstep_train import models
 from fullstep_train.config import PolicyTraining
 from fullstep_train.forward import Runs, answer_logprobs, no_dropout, probe
 from fullstep_train.groups import Group, Solution, reject_rows
+from fullstep_train.memory import enough_memory
 from fullstep_train.preferences import Preferences, SolutionPairs
 from fullstep_train.progress import Tick, no_tick
 from fullstep_train.tokens import Tokenised
@@ -28,30 +30,31 @@ from schemas import TABLES, InputError
 TABLE = TABLES["reference_logprobs"]
 
 
-def reference_identity(base: str, config: PolicyTraining) -> str:
+def reference_identity(source: Path | str, config: PolicyTraining) -> str:
     """Content of the base model, type of its weights and of the computation: what decides the log-probs of given tokens."""
     weights, computed = stored_types(config)
     stored = "nf4" if models.quantised(config) else _name(weights)
-    return f"{models.identity(models.resolve(base))}:{stored}:{_name(computed)}"
+    return f"{models.identity(source)}:{stored}:{_name(computed)}"
 
 
-def load_causal(base: str, config: PolicyTraining) -> tuple[Any, Runs]:
-    """The base model, answering with log-probs, and how it can be run; as the reference and to be trained.
+def load_causal(source: Path | str, config: PolicyTraining) -> tuple[Any, Runs]:
+    """The base model, answering with log-probs, and how it can be run; as the reference and to be trained. source: as
+    `models.resolve` gives it.
 
     What is trained is float32; frozen weights are in the type of the computation.
     """
     weights, computed = stored_types(config)
-    model = models.load_causal(models.resolve(base), weights, models.quantised(config))
+    model = models.load_causal(source, weights, models.quantised(config))
     no_dropout(model)
     answer_logprobs(model)
     if not models.quantised(config):  # which is where it belongs already
         model = model.to(models.device())
-    return model, probe(model, config.max_group_tokens, computed)
+    return model, probe(model, config.max_group_tokens, computed, config.attention)
 
 
-def longest_of(model: Any, config: PolicyTraining) -> int:
+def longest_of(model_config: Any, config: PolicyTraining) -> int:
     """Most tokens of prompt + solution that are trained on: `max_length`, or the model's context where that is shorter."""
-    return min(config.max_length, models.context_length(model.config) or config.max_length)
+    return min(config.max_length, models.context_length(model_config) or config.max_length)
 
 
 Compute = Callable[[Sequence[Tokenised]], Sequence[Sequence[float]]]
@@ -68,7 +71,7 @@ class Model:
     def __call__(self, solutions: Sequence[Tokenised]) -> list[list[float]]:
         training = self.model.training
         self.model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), enough_memory("while the reference's log-probs were made"):
             logps = self.runs.logprobs(self.model, solutions)
         self.model.train(training)
         return [logp.float().cpu().tolist() for logp in logps]
@@ -123,13 +126,12 @@ def load_reference(base: str, config: PolicyTraining, compute: Compute | None = 
 
     compute: an engine that has the model loaded; None: it is loaded here.
     """
-    place = models.resolve(base)
-    tokenizer = models.load_tokenizer(place)
-    if compute is not None:
-        longest = min(config.max_length, models.context_length(models.load_config(place)) or config.max_length)
-        return Reference(tokenizer, reference_identity(base, config), longest, compute)
-    model, runs = load_causal(base, config)
-    return Reference(tokenizer, reference_identity(base, config), longest_of(model, config), Model(model, runs))
+    source = models.resolve(base)
+    tokenizer, identity = models.load_tokenizer(source), reference_identity(source, config)
+    if compute is None:
+        model, runs = load_causal(source, config)
+        compute = Model(model, runs)
+    return Reference(tokenizer, identity, longest_of(models.load_config(source), config), compute)
 
 
 def usable(table: pl.DataFrame, groups: Sequence[Group], identity: str) -> dict[str, Tensor]:

@@ -1,9 +1,9 @@
 """The folder that a training leaves, and how a killed one goes on.
 
-    run = RunFolder(folder, "prm", key)
+    run = RunFolder.of(folder, "prm", config, models.identity(base), {"steps": steps, …})
     if run.finished(): return
     run.begin()                            # from here on: checkpoints in run.checkpoints, each there whole or not at all
-    run.finish(model, tokenizer, manifest) # weights, config, tokenizer, then `prm.json`, then the checkpoints go
+    run.finish(model, tokenizer, curve, rejects)   # weights, config, tokenizer, then `prm.json`, then the checkpoints go
 
 `key` is a hash of all that decides the result. A folder with another run's key is refused, not overwritten. Nothing in
 the folder depends on time, machine or place: two runs leave the same bytes. Of the processes of a distributed training only the
@@ -16,12 +16,14 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
 from accelerate import PartialState
 
 from fullstep_train.adapters import merged
+from fullstep_train.config import Training
 from fullstep_train.progress import quiet
 from schemas import TABLES, InputError
 from schemas.ids import content_id
@@ -42,14 +44,20 @@ DECIDING = {
 
 @dataclass(frozen=True)
 class RunFolder:
-    """folder: where the model goes. kind: prm or policy, names the manifest.
-
-    key: hash of config, data and base model.
+    """folder: where the model goes. kind: prm or policy, names the manifest. settings: what decides the result, for the manifest:
+    config, base model, data. key: their hash, package versions with them.
     """
 
     folder: Path
     kind: str
+    settings: Mapping[str, Any]
     key: str
+
+    @classmethod
+    def of(cls, folder: Path, kind: str, config: Training, base: str, tables: Mapping[str, pl.DataFrame]) -> "RunFolder":
+        """The folder of a training. base: the identity of its model. tables: all that it learns from, by name."""
+        settings = {"config": config.model_dump(exclude={"base"}), "base": base, "data": data_record(**tables)}
+        return cls(folder, kind, settings, content_id(settings, versions()))
 
     @property
     def checkpoints(self) -> Path:
@@ -96,9 +104,12 @@ class RunFolder:
         tokenizer: Any,
         curve: list[dict[str, Any]],
         rejects: pl.DataFrame,
-        manifest: Mapping[str, Any],
+        more: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        """Write the merged model, its tokenizer, the training curve, what was dropped, and last the manifest."""
+        """Write the merged model, its tokenizer, the training curve, what was dropped, and last the manifest.
+
+        more: what the manifest says beside the settings.
+        """
         if not self.first_process:
             return
         for begun in self.folder.glob(".tmp*"):  # weights that safetensors was writing when it was killed
@@ -116,7 +127,7 @@ class RunFolder:
         TABLES["rejects"].check(rejects, where="rejects").write_parquet(self.folder / "rejects.parquet")
         write_json(
             self.manifest,
-            {"format": FORMAT, "kind": self.kind, "run": self.key, "versions": versions()} | dict(manifest),
+            {"format": FORMAT, "kind": self.kind, "run": self.key, "versions": versions(), **self.settings, **more},
         )
         shutil.rmtree(self.checkpoints)
 

@@ -18,6 +18,7 @@ from transformers import AutoConfig
 from fullstep_train import models
 from fullstep_train.config import PRMTraining
 from fullstep_train.forward import Runs, no_dropout, probe
+from fullstep_train.memory import enough_memory
 from fullstep_train.progress import Tick, no_tick
 from fullstep_train.tokens import Tokenised, tokenise
 from schemas import InputError
@@ -63,7 +64,7 @@ class Scorer:
             for item in group
         ]
         usable = [solution for solution in tokens if isinstance(solution, Tokenised)]
-        with torch.no_grad():
+        with torch.no_grad(), enough_memory("while steps were scored"):
             logits = iter(self.runs.step_logits(self.model, usable) if usable else [])
         return [solution if isinstance(solution, str) else next(logits).softmax(-1)[:, 1].tolist() for solution in tokens]
 
@@ -71,26 +72,6 @@ class Scorer:
 def scorer_identity(folder: Path) -> str:
     """Identity of the PRM in a folder, without loading it. InputError: not a PRM."""
     return content_id("prm", models.identity(folder), _limits(folder).model_dump(include={"max_length", "dtype"}))
-
-
-def require_same_tokenizer(model: Path | str, prm: Path) -> None:
-    """InputError where a PRM's tokenizer is not that of the model whose texts it is to judge.
-
-    Prompts carry the model's special tokens as text: to another tokenizer they are words that it was never trained on.
-    """
-    first, second = models.load_tokenizer(model), models.load_tokenizer(prm)
-    own, other = first.get_vocab(), second.get_vocab()
-    if own == other and first.eos_token == second.eos_token:
-        return
-    apart = sorted(token for token in own.keys() ^ other.keys())
-    moved = sorted(token for token in own.keys() & other.keys() if own[token] != other[token])
-    raise InputError(
-        what=f"the PRM has another tokenizer than the model: {len(own):,} tokens there, {len(other):,} here",
-        where=str(prm),
-        count=len(apart) + len(moved),
-        examples=[f"only one knows {token!r}" for token in apart[:3]] + [f"{token!r} has two ids" for token in moved[:2]],
-        next_step="take a PRM that was trained from this model or its family (fs-data build trains one)",
-    )
 
 
 def load_scorer(folder: Path) -> Scorer:
@@ -105,7 +86,8 @@ def load_scorer(folder: Path) -> Scorer:
     no_dropout(model)
     model.to(models.device())
     longest = min(limits.max_length, models.context_length(model.config) or limits.max_length)
-    return Scorer(identity, model, models.load_tokenizer(folder), probe(model, limits.max_group_tokens, dtype), longest)
+    runs = probe(model, limits.max_group_tokens, dtype, limits.attention)
+    return Scorer(identity, model, models.load_tokenizer(folder), runs, longest)
 
 
 def step_reader(folder: Path) -> Callable[[Request], tuple[tuple[int, ...], list[int]] | str]:

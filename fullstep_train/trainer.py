@@ -17,7 +17,7 @@ models which gather their weights in every pass (FSDP) stay in step.
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,19 +27,20 @@ import torch
 from torch import Tensor, distributed
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
-from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from fullstep_train.batches import micro_batches, pass_overhead, shares
 from fullstep_train.config import Training
 from fullstep_train.forward import Runs
 from fullstep_train.groups import Group
+from fullstep_train.memory import enough_memory
 from fullstep_train.progress import Watch, quiet
 from fullstep_train.run_folder import RunFolder
 from schemas import InputError
 
-NO_MEMORY = "can't allocate memory"
-"""What torch's allocator for the CPU says."""
+OR_LESS = ", set gradient_checkpointing = true, or train with lora"
+"""What else to do where memory runs out in training."""
 
 Sums = dict[str, tuple[float, float]]
 """What is logged of a group, by name: a sum, and the number that it is divided by; both are added up over groups."""
@@ -82,6 +83,7 @@ class GroupTrainer(Trainer):
         self.groups_done = 0
         self.sums: dict[str, tuple[float, float]] = {}
         self.units = 0
+        self.measured: dict[str, float] = {}
         super().__init__(
             model=model,
             args=_arguments(config, schedule, run, watch.trackers),
@@ -100,7 +102,7 @@ class GroupTrainer(Trainer):
         if last is not None:
             steps = self.train_dataset[: int(last.name.rpartition("-")[2])]  # type: ignore[index]  # ours, see _Steps
             self.groups_done = sum(map(len, steps))
-        with quiet(), _enough_memory():
+        with quiet(), enough_memory("in training", OR_LESS):
             self.train(resume_from_checkpoint=str(last) if last else None)
 
     def whole(self, plain: Callable[[], Any]) -> Any:
@@ -184,11 +186,14 @@ class GroupTrainer(Trainer):
             self._keep(sums, units)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add to the Trainer's own numbers the means of what `group_loss` gave since the last optimiser step."""
+        """Add to the Trainer's own numbers the means of what `group_loss` gave since the last optimiser step, and what a
+        `Measure` found after it.
+        """
         if self.units:
             means = {name: value / over if over else 0.0 for name, (value, over) in self.sums.items()}
-            logs |= means | {self.unit: self.units}
+            logs |= means | {self.unit: self.units} | self.measured
             self.sums.clear()
+            self.measured.clear()
             self.units = 0
         super().log(logs, start_time)
         if "loss" in logs and self.run.first_process:
@@ -214,6 +219,20 @@ class GroupTrainer(Trainer):
         (partial / name).replace(self.run.checkpoints / name)
         for checkpoint in older:
             shutil.rmtree(checkpoint)
+
+
+class Measure(TrainerCallback):
+    """Measures the model after every optimiser step that leaves a checkpoint, and after the last: what it finds is logged with
+    that step. Every process measures, so that models whose weights are gathered in every pass stay in step.
+    """
+
+    def __init__(self, trainer: GroupTrainer, measure: Callable[[Any], Mapping[str, float]]):
+        self.trainer, self.measure = trainer, measure
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Before the step is logged."""
+        if state.global_step % state.save_steps == 0 or state.global_step == state.max_steps:
+            self.trainer.measured.update(self.measure(self.trainer.model))
 
 
 class _Steps(Dataset[Any]):
@@ -288,23 +307,6 @@ def _arguments(config: Training, schedule: Schedule, run: RunFolder, trackers: S
         accelerator_config={"use_configured_state": True},  # that of RunFolder, or of `launch`
         disable_tqdm=True,
     )
-
-
-@contextmanager
-def _enough_memory() -> Iterator[None]:
-    """Tells what to change where memory ran out inside: torch names the device, not the setting."""
-    try:
-        yield
-    except RuntimeError as error:  # torch.OutOfMemoryError is one
-        if not isinstance(error, torch.OutOfMemoryError) and NO_MEMORY not in str(error):
-            raise
-        raise InputError(
-            what="memory ran out in training",
-            where="max_group_tokens, gradient_checkpointing",
-            examples=[str(error).splitlines()[0]],
-            next_step="halve max_group_tokens (1 needs the least: one solution at a time), set gradient_checkpointing = true, or "
-            "train with lora; the last checkpoint is kept, and the same command goes on from it if the settings are the same",
-        ) from error
 
 
 def _not_finite(group: Group, step: int) -> InputError:

@@ -24,13 +24,15 @@ from fullstep_data.store.ledger import Ledger
 from fullstep_data.store.lock import build_lock
 from fullstep_data.store.manifest import Manifest, ModelFile, Part, RejectFile, Slice
 from fullstep_data.store.names import parse_spec, resolve
-from fullstep_data.store.parquet import Note, encode, read_note
+from fullstep_data.store.parquet import Note, decode, encode, read_note
 from fullstep_data.store.runs import read_run
 from fullstep_data.store.version import StoredFile, Version, model_path, part_path, reject_file, reject_path
 from fullstep_data.store.views import views_file
 from schemas import TABLES, InputError, Table
 
 _OURS = frozenset(("versions", "runs", "parts", "models", "tags", "views.sql", "build.lock"))
+MODEL_REJECTS = "rejects.parquet"
+"""The file in a model's folder that says what it was not trained on, as the table `rejects`."""
 _TAG = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*")
 
 
@@ -241,6 +243,13 @@ class Store:
         """Make the folder final; its files with their checksums."""
         disk.finish_folder(model_path(self.path, f"{key}.partial"), model_path(self.path, key))
         return model_files(model_path(self.path, key))
+
+    def model_rejects(self, key: str) -> RejectFile | None:
+        """What a finished model was not trained on, as the stage left it in the folder; None where there is nothing."""
+        file = model_path(self.path, key) / MODEL_REJECTS
+        if not file.is_file():
+            return None
+        return self.write_rejects(key, decode(TABLES["rejects"], file.read_bytes(), where=str(file)))
 
     def find_model(self, key: str) -> dict[str, ModelFile] | None:
         """The files of a model that is done, or None. InputError: it is there, but altered."""

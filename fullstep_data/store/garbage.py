@@ -95,6 +95,8 @@ def _needed(root: Path, kept: Iterable[Manifest]) -> Iterator[Path]:
                     yield reject_path(root, part.rejects.key)
         for model in manifest.models.values():
             yield model_path(root, model.key)
+            if model.rejects is not None:
+                yield reject_path(root, model.rejects.key)
 
 
 def _files(path: Path) -> list[Path]:

@@ -117,7 +117,7 @@ class ModelFile(Record):
 
 
 class ModelRecord(Record):
-    """A model that the build made: models/<key>/. files: by path inside the folder, with `/`."""
+    """A model that the build made: models/<key>/. files: by path inside the folder, with `/`. rejects: not learnt from."""
 
     key: str
     revision: int
@@ -125,6 +125,7 @@ class ModelRecord(Record):
     tools: dict[str, str]
     files: dict[str, ModelFile]
     parents: tuple[str, ...]
+    rejects: RejectFile | None = Field(default=None, exclude_if=lambda rejects: rejects is None)
 
 
 class Upstream(Record):

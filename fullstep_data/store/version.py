@@ -69,7 +69,7 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class TableVersion:
-    """One table of a version. record is None for `rejects`, whose files belong to the parts of the other tables."""
+    """One table of a version. record is None for `rejects`, whose files belong to the parts of other tables and to models."""
 
     name: str
     stored: tuple[StoredFile, ...]
@@ -115,7 +115,12 @@ class Version:
             for part in record.parts
             if part.rejects is not None
         )
-        return {**tables, "rejects": TableVersion("rejects", dropped)}
+        untrained = tuple(
+            StoredFile(reject_path(self.path, found.key), found.rows, found.sha256, found.bytes)
+            for found in (model.rejects for model in self.manifest.models.values())
+            if found is not None
+        )
+        return {**tables, "rejects": TableVersion("rejects", dropped + untrained)}
 
     @property
     def outdated(self) -> tuple[str, ...]:

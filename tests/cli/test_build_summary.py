@@ -98,6 +98,12 @@ def test_tables_have_rows_and_rejects_by_reason(frames):
     assert "rejects" not in rows
 
 
+def test_what_a_stage_dropped_that_writes_no_table_is_shown_too(frames):
+    dropped = frames["rejects"].with_columns(stage=pl.lit("prm"), reason=pl.lit("no step is labelled"))
+    text = shown(tables_and_rejects(ask_frames(frames | {"rejects": dropped}), ["pairs", "rejects"]))
+    assert text.splitlines()[-1].split() == ["prm", "2", "problems:", "no", "step", "is", "labelled"]
+
+
 def test_the_reward_histogram_counts_each_label_apart(frames):
     view, _ = reward_histogram(ask_frames(frames))
     lines = {line.split()[0]: line for line in shown(view).splitlines() if line[:1].isdigit()}

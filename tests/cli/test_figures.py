@@ -1,6 +1,8 @@
 """figures: the live table of a training, as it comes."""
 
-from cli.figures import LiveTable, header, line
+from collections.abc import Mapping
+
+from cli.figures import COLUMNS, LiveTable, figure, header, line
 
 POLICY = {
     "step": 1200,
@@ -17,8 +19,12 @@ POLICY = {
 PRM = {"step": 3, "loss": 0.5, "grad_norm": 1.0, "learning_rate": 1e-5}
 
 
+def columns_of(row: Mapping[str, float]) -> list[str]:
+    return [name for name in COLUMNS if name in row]
+
+
 def test_a_row_of_a_policy_and_of_a_prm():
-    assert header(POLICY).split() == [
+    assert header(columns_of(POLICY)).split() == [
         "step",
         "loss",
         "margin",
@@ -30,10 +36,30 @@ def test_a_row_of_a_policy_and_of_a_prm():
         "norm",
         "rate",
     ]
-    assert line(POLICY).split() == ["1,200", "0.6931", "0.5000", "75%", "-41.3", "-44.0", "-0.0100", "2.2000", "5e-07"]
-    assert line(PRM).split() == ["3", "0.5000", "1.0000", "1e-05"]
+    figures = ["1,200", "0.6931", "0.5000", "75%", "-41.3", "-44.0", "-0.0100", "2.2000", "5e-07"]
+    assert line(columns_of(POLICY), POLICY).split() == figures
+    assert line(columns_of(PRM), PRM).split() == ["3", "0.5000", "1.0000", "1e-05"]
     for row in (POLICY, PRM):
-        assert len(header(row)) == len(line(row))
+        assert len(header(columns_of(row))) == len(line(columns_of(row), row))
+
+
+def test_what_rounds_to_nothing_has_no_sign():
+    assert figure("log_ratio/token", -1e-8) == "0.0000"
+    assert figure("logps/chosen", -41.26) == "-41.3"
+
+
+def test_a_measurement_is_shown_whenever_it_comes_in_a_column_of_its_own():
+    """Steps 2 and 4 come too soon to be shown; step 3 is shown for its AUC, and the rows after it leave the column open."""
+    now, written = [100.0], []
+    table = LiveTable(written.append, lambda: now[0], 5.0)
+    for step in (1, 2, 3, 4):
+        table.add(PRM | {"step": step} | ({"validation/auc": 0.75} if step == 3 else {}))
+    table.end()
+    assert [text.split()[0] for text in written] == ["step", "1", "step", "3", "4"]
+    assert written[2].split() == ["step", "loss", "val.", "AUC", "grad", "norm", "rate"]
+    assert written[3].split() == ["3", "0.5000", "0.7500", "1.0000", "1e-05"]
+    assert written[4].split() == ["4", "0.5000", "1.0000", "1e-05"]
+    assert len(written[3]) == len(written[4]) == len(written[2])
 
 
 def test_the_first_row_then_one_in_five_seconds_and_the_last():

@@ -67,4 +67,12 @@ def test_a_run_ends_with_its_picture(place: Path):
     assert refused.exit_code == 2
     assert not (place / "out/new").exists()
     assert "curve.png" in done("fs-train run tiny --data out/tiny --out out/tiny-run --plot curve.png", place).stdout
-    assert (place / "curve.png").read_bytes().startswith(b"\x89PNG")
+    for picture in (place / "curve.png", place / "out/tiny-run/training.png"):  # the latter of the run without --plot
+        assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_the_packages_a_run_ends_without_it(place: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("cli.plot.find_spec", lambda name: None)
+    (place / "out/tiny-run/training.png").unlink()
+    assert "fullstep[report]" in done("fs-train run tiny --data out/tiny --out out/tiny-run", place).stdout
+    assert not (place / "out/tiny-run/training.png").exists()

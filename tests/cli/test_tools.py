@@ -18,7 +18,7 @@ from fullstep_data.engines.protocol import ScoreRequest
 from fullstep_data.engines.public_prm import PublicPRMTool
 from fullstep_data.rollouts import KnownTool
 from fullstep_data.stage import no_tick
-from fullstep_data.store import Store
+from fullstep_data.store import Store, open_version
 from fullstep_train import builtin
 from fullstep_train.config import PolicyTraining
 from schemas import InputError
@@ -142,10 +142,14 @@ def test_vllm_gives_the_log_probs_of_transformers(tmp_path: Path) -> None:
     assert found["logprobs"].explode().to_list() == pytest.approx(expected["logprobs"].explode().to_list(), abs=1e-4)
 
 
-def test_the_reference_runs_in_what_the_recipe_says() -> None:
+def test_the_reference_runs_in_what_the_recipe_says(built: Path) -> None:
     plain = load("tiny", ["reference_logprobs.in_dataset=true"])
     in_vllm = load("tiny", ['reference_logprobs={in_dataset=true, engine={kind="vllm", dtype="float32"}}'])
-    tools = [make(recipe, QUIET)["reference"] for recipe in (plain, in_vllm) for make in (build_tools, train_tools)]
+    tools = [
+        made["reference"]
+        for recipe in (plain, in_vllm)
+        for made in (build_tools(recipe, QUIET), train_tools(recipe, QUIET, open_version(str(built / "out/tiny"))))
+    ]
     names = [tool.identity({}) for tool in tools]
     assert names[0] == names[1]
     assert names[2] == names[3] == f"{names[0]}:vllm:float32"

@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import polars as pl
 import pytest
 from rich.console import Group
 
-from cli.train_summary import Training, accuracy_table, gradient_shares, reading, train_summary, training_curve
+from cli.train_summary import Training, accuracy_table, gradient_shares, reading, reward_plot, train_summary, training_curve
 from fullstep_data.accuracy import accuracy
 from schemas import TABLES
 from tests.cli.test_render import shown
@@ -89,8 +91,8 @@ def test_the_curve_shows_each_figure_from_first_to_last():
     log = [{"step": 1, "loss": 0.7, "rewards/margins": 0.0}, {"step": 2, "loss": 0.5, "rewards/margins": 1.0}]
     text = shown(Group(*training_curve(Training(log, SIZE))))
     loss, margin = text.splitlines()[2:4]
-    assert loss.split()[-3:] == ["0.7", "█▁", "0.5"]
-    assert margin.split()[-3:] == ["0", "▁█", "1"]
+    assert loss.split()[-3:] == ["0.7000", "█▁", "0.5000"]
+    assert margin.split()[-3:] == ["0.0000", "▁█", "1.0000"]
     assert "2 optimiser steps on 1 pair of 1 problem, 0 dropped" in text
 
 
@@ -100,7 +102,27 @@ def test_a_warning_of_the_trainer_is_shown():
 
 
 def test_the_whole_summary_ends_with_three_commands():
-    text = shown(Group(*train_summary(predictions([True], [True]), Training([], SIZE), "--max-tokens 7", "out/d", "out/r")))
+    text = shown(Group(*train_summary(predictions([True], [True]), Training([], SIZE), None, "--max-tokens 7", "out/d", "out/r")))
     assert text.split("Next")[1].count("#") == 3
     assert "fs-data sql out/r" in text
     assert "fs-train eval --model MODEL --problems out/d --max-tokens 7\n" in f"{text}\n"
+
+
+def test_the_rewards_are_plotted_where_they_are_logged():
+    """The chosen go from 0 to 1, the rejected from 0 to -1."""
+    curve = [
+        {"step": 1, "loss": 0.7, "rewards/chosen": 0.0, "rewards/rejected": 0.0},
+        {"step": 2, "loss": 0.5, "rewards/chosen": 1.0, "rewards/rejected": -1.0},
+    ]
+    text = [line.strip() for line in shown(Group(*reward_plot(curve))).splitlines()]
+    assert text[0] == "rho of the chosen (●) and of the rejected (○; ◐ both), by optimiser step"
+    assert text[1] == "1 ┤    ●"
+    assert text[8] == "-1 ┤    ○"
+    assert reward_plot([{"step": 1, "loss": 0.7}]) == []
+
+
+def test_where_the_picture_is_or_how_to_have_one():
+    arguments = ("--max-tokens 7", "out/d", "out/r")
+    for picture, told in ((Path("out/r/training.png"), "as a picture: out/r/training.png"), (None, "fullstep[report]")):
+        text = shown(Group(*train_summary(predictions([True], [True]), Training([], SIZE), picture, *arguments)))
+        assert told in text

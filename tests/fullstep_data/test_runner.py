@@ -393,3 +393,21 @@ def test_a_list_of_stages_that_cannot_work_is_refused_at_once(tmp_path: Path, st
     with pytest.raises(ValueError, match=fault):
         run_stages(tmp_path / "d", stages)
     assert not list((tmp_path / "d").glob("parts/*"))
+
+
+def test_what_a_model_was_not_trained_on_is_among_the_rejects(tmp_path: Path) -> None:
+    """The stage leaves rejects.parquet in the model's folder; the version has it in its table, its view and its counts."""
+
+    def prm(labels: pl.DataFrame, context: Context, folder: Path) -> None:
+        rows = [{"stage": "prm", "table": "solutions", "key": name, "reason": "too long"} for name in ("a", "b")]
+        TABLES["rejects"].frame(rows).write_parquet(folder / "rejects.parquet")
+
+    stages = (*STAGES[:5], replace(STAGES[5], run=prm))
+    told = Told()
+    version = run(stages, Recipe(), Store.create(tmp_path / "data"), {"generator": Generator()}, told)
+    assert version.frame("rejects").filter(stage="prm")["key"].to_list() == ["a", "b"]
+    assert told.about("prm")[-1] == ("done", "prm", None, {"too long": 2}, 0)
+    (file,) = [path for path in version.files("rejects") if version.manifest.models["prm"].key in path.name]
+    file.unlink()
+    assert run_stages(tmp_path / "data", stages).number == version.number
+    assert file.exists()

@@ -56,6 +56,12 @@ def test_joined_only_where_that_is_cheaper(groups: list[Group]) -> None:
     assert len(micro_batches(groups, runs, EVERYTHING, pass_overhead(torch.device("cuda")))) == 1
 
 
+def test_block_masks_make_joining_cheap(groups: list[Group]) -> None:
+    """What a slot does not see costs nothing then, so that already a small cost of a pass is worth joining."""
+    assert len(micro_batches(groups, Runs(EVERYTHING, torch.float32), EVERYTHING, overhead=1)) == 6
+    assert len(micro_batches(groups, Runs(EVERYTHING, torch.float32, flex=True), EVERYTHING, overhead=1)) == 1
+
+
 def test_problems_that_begin_alike_share_their_beginning(groups: list[Group]) -> None:
     runs = Runs(EVERYTHING, torch.float32)
     together = micro_batches(groups, runs, EVERYTHING, FULL)

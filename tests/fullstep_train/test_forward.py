@@ -250,3 +250,41 @@ def test_bfloat16_is_near(tiny: Path) -> None:
     assert rough.dtype == torch.float32
     assert not torch.equal(exact, rough)
     assert torch.allclose(exact, rough, atol=0.2)
+
+
+def by_flex(model: Any, solutions: list[Tokenised]) -> Tensor:
+    """Their log-probs by FlexAttention, which on a CPU has a forward pass only."""
+    model.set_attn_implementation("flex_attention")
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        return torch.cat(Runs(10_000, torch.float32, flex=True).logprobs(model, solutions))
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile", "ignore:`torch.jit")
+def test_block_masks_give_what_the_dense_mask_gives(tiny: Path) -> None:
+    """More slots than a block of 128 has."""
+    model = models.load_causal(tiny, torch.float32)
+    answer_logprobs(model)
+    solutions = solutions_of_one_problem(prompt=150, shared=60)
+    with torch.no_grad():
+        dense = torch.cat(Runs(10_000, torch.float32).logprobs(model, solutions))
+    assert torch.allclose(by_flex(model, solutions), dense, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile", "ignore:`torch.jit")
+def test_flex_attention_is_tried_where_it_may_be_and_left_where_it_fails(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Tried on a CPU it has no gradient: the model is left as it was, that is said once, and `dense` does not even try."""
+    model = models.load_causal(tiny, torch.float32)
+    monkeypatch.setattr(forward, "FLEX_ON", ("cpu",))
+    answer_logprobs(model)
+    with caplog.at_level(logging.WARNING, logger=forward.__name__), torch.compiler.set_stance("force_eager"):
+        assert probe(model, 10_000, torch.float32, "dense") == Runs(10_000, torch.float32)
+        assert not caplog.records
+        assert probe(model, 10_000, torch.float32, "auto") == Runs(10_000, torch.float32)
+    (said,) = [record.message for record in caplog.records if record.name == forward.__name__]
+    assert said.startswith(
+        "LlamaForCausalLM is run with a dense mask, not by FlexAttention: FlexAttention does not support backward"
+    )
+    assert model.config._attn_implementation == "sdpa"
+    assert agrees(model, Runs(10_000, torch.float32))

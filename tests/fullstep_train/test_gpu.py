@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fullstep_train import models
-from fullstep_train.config import LoRA
+from fullstep_train.config import Attention, LoRA
 from fullstep_train.forward import Runs, answer_logprobs, no_dropout, probe
 from fullstep_train.prm import initialise_head
 from tests.fullstep_train.runs import RUNS, weights
@@ -45,16 +45,18 @@ KINDS: dict[str, tuple[Callable[[Path], Any], Callable[..., list[Tensor]]]] = {
 }
 
 
+@pytest.mark.parametrize("attention", ["auto", "dense"])
 @pytest.mark.parametrize("max_tokens", [10_000, 20])
 @pytest.mark.parametrize("kind", KINDS)
-def test_trees_in_float32_give_what_the_cpu_gives(tiny: Path, kind: str, max_tokens: int) -> None:
-    """Values within 1e-4, and the gradient within 1e-4 of its length, in one pack and in several."""
+def test_trees_in_float32_give_what_the_cpu_gives(tiny: Path, kind: str, max_tokens: int, attention: Attention) -> None:
+    """Values within 1e-4, and the gradient within 1e-4 of its length, in one pack and in several, by both kinds of mask."""
     make, run = KINDS[kind]
-    solutions, found, gradients = solutions_of_one_problem(prompt=40, shared=12), [], []
+    solutions, found, gradients = solutions_of_one_problem(prompt=150, shared=12), [], []
     for place in ("cpu", "cuda"):
         model = make(tiny).to(place)
-        runs = probe(model, max_tokens, torch.float32)
+        runs = probe(model, max_tokens, torch.float32, attention)
         assert runs.trees
+        assert runs.flex == (place == "cuda" and attention == "auto")
         values = [value.flatten() for value in run(runs, model, solutions)]
         gradients.append(gradient(model, [value.cpu() for value in values]).cpu())
         found.append(torch.cat(values).detach().cpu())
@@ -72,6 +74,7 @@ def test_trees_in_bfloat16_are_within_three_hundredths(tiny: Path, kind: str) ->
         model = make(tiny).to("cuda")
         runs = probe(model, 10_000, torch.bfloat16)
         assert runs.trees
+        assert runs.flex
         rough = torch.cat(run(runs, model, solutions)).cpu()
     assert rough.dtype == torch.float32
     assert not torch.equal(exact, rough)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+from fullstep_train.checks import Kind
 from fullstep_train.config import PolicyTraining, PRMTraining
-from fullstep_train.launch import SHIPPED, Kind, Launch, launch
+from fullstep_train.launch import SHIPPED, Launch, launch
 from fullstep_train.progress import Watch
 from schemas import InputError
 from tests.fullstep_train.frames import make_tables
@@ -52,6 +53,14 @@ def test_what_the_processes_refuse_is_refused_here(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="every pair was dropped") as told:
         launched("policy", tmp_path / "run", Launch(1), [], max_length=10)
     assert told.value.count == 16
+
+
+def test_what_the_processes_warn_of_is_said_here(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = launched("policy", tmp_path / "run", Launch(1), [], learning_rate=3e-2, epochs=6, beta=0.05)
+    said = [record.message for record in caplog.records if record.name == "fullstep_train.launch"]
+    assert said == json.loads((folder / "policy.json").read_text())["warnings"]
+    assert len(said) == 1
+    assert "the chosen solutions are falling" in said[0]
 
 
 def test_a_config_file_that_is_not_there(tmp_path: Path) -> None:

@@ -53,3 +53,15 @@ def test_a_prompt_and_shared_steps_take_their_slots_once() -> None:
     # 1, 2, 3 reach to the end; 4 covers 5 and 6; the leaves cover themselves.
     assert pack.ends.tolist() == [7, 7, 7, 6, 5, 6, 7]
     assert np.array_equal(pack.slots[2], [0, 1, 2, 6])
+
+
+def test_a_block_mask_is_the_dense_mask() -> None:
+    """Two texts after one beginning, 300 slots: what each slot sees, by both masks."""
+    (pack,) = tree_packs([tuple(range(100)), (*range(50), *range(200, 400))], max_tokens=1000)
+    dense = pack.inputs(torch.device("cpu"), torch.float32)["attention_mask"][0, 0] == 0
+    block = pack.inputs(torch.device("cpu"), torch.float32, flex=True)["attention_mask"]
+    slots = torch.arange(300)
+    assert torch.equal(block.mask_mod(0, 0, slots[:, None], slots[None, :]), dense)
+    # Three blocks of 128 slots to a side. What comes first ends at slot 99: the blocks of the second text need not look there
+    # but for the 50 slots that both share, which lie in the same block.
+    assert block.to_dense()[0, 0].int().tolist() == [[1, 0, 0], [1, 1, 0], [1, 1, 1]]

@@ -16,7 +16,7 @@ from fullstep_train.prm import classifier, initialise_head, split
 from fullstep_train.tokens import TOO_LONG
 from schemas import TABLES, InputError
 from tests.fullstep_train.frames import Tables, make_tables
-from tests.fullstep_train.runs import run_prm, weights
+from tests.fullstep_train.runs import contents, run_prm, stop_at, weights
 
 # What each option is changed to, against the run without a change (1 epoch over 3 of 4 problems, 2 a step).
 CHANGES: dict[str, Any] = {
@@ -71,6 +71,18 @@ def test_it_learns(tmp_path: Path) -> None:
     assert metrics["validation"]["auc"] > 0.65  # the first steps of right and wrong solutions read the same
     assert metrics["validation"]["problems"] + metrics["training"]["problems"] == 12
     assert metrics["training"]["steps"] > metrics["validation"]["steps"] > 0
+
+
+def test_its_auc_on_validation_is_logged_at_every_checkpoint_and_at_the_end(tmp_path: Path) -> None:
+    """Steps 2, 4 and 5 of 5; the last is what metrics.json says of the finished PRM."""
+    settings = {"epochs": 1.25, "groups_per_step": 1, "save_every": 2}
+    folder = run_prm(tmp_path / "whole", **settings)
+    curve = json.loads((folder / "training.json").read_text())
+    assert [row["step"] for row in curve if "validation/auc" in row] == [2, 4, 5]
+    assert curve[-1]["validation/auc"] == json.loads((folder / "metrics.json").read_text())["validation"]["auc"]
+    with pytest.raises(KeyboardInterrupt):
+        run_prm(tmp_path / "broken", stop_at(3), **settings)
+    assert contents(run_prm(tmp_path / "broken", **settings)) == contents(folder)
 
 
 def test_what_the_folder_holds(plain_run: Path, soft_tables: Tables) -> None:

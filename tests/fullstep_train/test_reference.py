@@ -99,7 +99,7 @@ def test_the_identity_tells_types(tiny: Path) -> None:
     """Frozen weights are in the type of the computation, so adapters have another reference than full training."""
     half = PolicyTraining(dtype="bfloat16")
     names = [
-        reference_identity("tiny-random", config).partition(":")[2]
+        reference_identity(tiny, config).partition(":")[2]
         for config in (CONFIG, half, PolicyTraining(dtype="bfloat16", lora=LoRA()))
     ]
     assert names == ["float32:float32", "float32:bfloat16", "bfloat16:bfloat16"]
