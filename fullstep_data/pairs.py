@@ -23,30 +23,41 @@ SCORES = {
     "product": _REWARD.product(),
     "last": _REWARD.last(),
     "random": pl.lit(None, pl.Float64),  # set by `scored`
+    "diverse": pl.lit(None, pl.Float64),  # set by `rarity`
 }
 """The score of a solution out of its rewards in the order of its steps. `report.queries` has the same in SQL."""
 
 
 def pairs(problems: pl.DataFrame, solutions: pl.DataFrame, step_scores: pl.DataFrame, context: Context) -> Outcome:
     """At most top² pairs per problem. Problems without a pair, and solutions that could not compete, are rejects."""
-    return _selected(problems, solutions, step_scores, [], context.config)
+    return _selected(problems, solutions, scored(step_scores, context.config), [], context.config)
+
+
+def diverse_pairs(
+    problems: pl.DataFrame, solutions: pl.DataFrame, step_scores: pl.DataFrame, steps: pl.DataFrame, context: Context
+) -> Outcome:
+    """`pairs` scored by `rarity`. step_scores: say which solutions a scorer could take, and its name."""
+    scores = scored(step_scores, context.config).drop("score").join(rarity(solutions, steps), on="solution_id")
+    return _selected(problems, solutions, scores, [], context.config)
 
 
 def agreed_pairs(
     problems: pl.DataFrame, solutions: pl.DataFrame, step_scores: pl.DataFrame, step_labels: pl.DataFrame, context: Context
 ) -> Outcome:
     """`pairs` of solutions that the consensus of the labellers keeps. step_labels: the labels of the consensus."""
-    return _selected(problems, solutions, step_scores, disputed(step_labels), context.config)
+    return _selected(problems, solutions, scored(step_scores, context.config), disputed(step_labels), context.config)
 
 
 def _selected(
-    problems: pl.DataFrame, solutions: pl.DataFrame, step_scores: pl.DataFrame, left_out: list[str], config: PairsConfig
+    problems: pl.DataFrame, solutions: pl.DataFrame, scores: pl.DataFrame, left_out: list[str], config: PairsConfig
 ) -> Outcome:
     policy = f"{config.score}-top{config.top}" + (f"-seed{config.seed}" if config.score == "random" else "")
-    policy += "-agreed" if config.agreed else ""
-    judged = candidates(solutions, scored(step_scores, config), left_out)
+    policy += ("-agreed" if config.agreed else "") + (f"-margin{config.min_margin:g}" if config.min_margin else "")
+    judged = candidates(solutions, scores, left_out)
     best = ranked(judged.filter(pl.col("dropped").is_null()), config.top)
     rows = paired(best, policy)
+    if config.min_margin:
+        rows = rows.filter(pl.col("margin") >= config.min_margin)
     unfit = judged.filter(pl.col("dropped").is_not_null()).sort("solution_id")
     without = _without_pairs(problems, judged, rows)
     dropped = pl.concat(
@@ -66,6 +77,21 @@ def scored(step_scores: pl.DataFrame, config: PairsConfig) -> pl.DataFrame:
     if config.score != "random":
         return found
     return found.with_columns(score=pl.Series([_fraction(key, config.seed) for key in found["solution_id"]], dtype=pl.Float64))
+
+
+def rarity(solutions: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
+    """solution_id, score: the mean over its steps of the share of its problem's distinct solutions that do not take this step."""
+    distinct = solutions.unique(("problem_id", "text"), keep="first", maintain_order=True).select("solution_id", "problem_id")
+    taken = distinct.join(steps.select("solution_id", "text").unique(), on="solution_id")
+    counts = taken.group_by("problem_id", "text").agg(takers=pl.len())
+    sizes = distinct.group_by("problem_id").agg(size=pl.len())
+    known = steps.join(solutions.select("solution_id", "problem_id"), on="solution_id")
+    shares = known.join(counts, on=("problem_id", "text")).join(sizes, on="problem_id")
+    return (
+        shares.sort("solution_id", "step_index")
+        .group_by("solution_id", maintain_order=True)
+        .agg(score=(1 - pl.col("takers") / pl.col("size")).mean())
+    )
 
 
 def candidates(solutions: pl.DataFrame, scores: pl.DataFrame, left_out: Sequence[str] = ()) -> pl.DataFrame:
@@ -143,7 +169,9 @@ def _without_pairs(problems: pl.DataFrame, judged: pl.DataFrame, rows: pl.DataFr
         .then(pl.lit("no usable solution"))
         .when(pl.col("right") == 0)
         .then(pl.lit("no correct solution"))
-        .otherwise(pl.lit("no incorrect solution"))
+        .when(pl.col("right") == pl.col("usable"))
+        .then(pl.lit("no incorrect solution"))
+        .otherwise(pl.lit("no pair with such a margin"))
     )
     left = problems.select("problem_id").join(rows, on="problem_id", how="anti").join(counts, on="problem_id", how="left")
     return left.select("problem_id", reason=reason).sort("problem_id")

@@ -32,6 +32,8 @@ from fullstep_train.watch import CollapseWarning, collapse, require_weights, wat
 from schemas import InputError
 from schemas.ids import content_id
 
+SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear"}
+"""The names that transformers has for them."""
 ONE_STEP = Step(gamma=0)
 """The weighting of Step-DPO: what it learns from are single steps, and the only step of a text has weight 1."""
 
@@ -76,7 +78,7 @@ def train_policy(
         runs,
         *_measure(config),
         config,
-        Schedule("constant_with_warmup", config.warmup_steps, config.learning_rate),
+        Schedule(SCHEDULES[config.schedule], config.warmup_steps, config.learning_rate),
         run,
         watch,
     )
