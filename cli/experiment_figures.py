@@ -64,11 +64,21 @@ def figures(version: Version, truth: Version, local: Version) -> dict[str, float
     return found | {name: float(count) for name, count in counts.items()}
 
 
+def prm_figures(version: Version, truth: Version, local: Version) -> dict[str, float | None]:
+    """Of those figures the PRM's."""
+    tables = {name: version.frame(name) for name in ("step_scores", "step_labels")}
+    return _of_prm(tables | {"truth": truth.frame("step_labels"), "local": local.frame("step_labels")}, version)
+
+
 def _of_prm(tables: dict[str, pl.DataFrame], version: Version) -> dict[str, float | None]:
-    """AUC of the rewards on the problems that the PRM was not trained on, against its labels and against the truth."""
-    share = version.manifest.models["prm"].config["validation_share"]
-    held = held_back(tables["step_labels"]["problem_id"].unique().to_list(), share)
-    scores = tables["step_scores"].filter(pl.col("problem_id").is_in(list(held)))
+    """AUC of the rewards on the problems that the PRM was not trained on (all, where it learnt from another dataset), against
+    its labels and against the truth.
+    """
+    scores = tables["step_scores"]
+    if "prm" in version.manifest.models:
+        share = version.manifest.models["prm"].config["validation_share"]
+        held = held_back(tables["step_labels"]["problem_id"].unique().to_list(), share)
+        scores = scores.filter(pl.col("problem_id").is_in(list(held)))
     kinds = {"outcome": "step_labels", "prefix-correct": "truth", "locally correct": "local"}
     return {f"PRM AUC, {kind}": _auc(scores, tables[table]) for kind, table in kinds.items()}
 

@@ -3,8 +3,9 @@
     method("full-step").policy        # what of the recipe it changes, as `--set` would
     chosen("default,gamma")           # methods by name or group
 
-All methods of one seed learn from the same samples. `data` asks for another version of the dataset (other labels, rewards or
-selection over those samples), `after` starts from what another method has made, which is then the reference too.
+All methods of one seed learn from the same problems, and unless they say so from the same samples. `data` asks for another
+version of the dataset (other labels, rewards or selection over those samples), `after` starts from what another method has made,
+which is then the reference too, `sampler` lets that write the samples.
 """
 
 import difflib
@@ -18,16 +19,38 @@ TRUE = ('step_labels={kind="truth"}', 'prm={kind="labels"}')
 
 @dataclass(frozen=True)
 class Method:
-    """One way to learn. policy, data: overrides of the recipe. group: what `--methods` may name it by."""
+    """One way to learn. policy, data: overrides of the recipe. group: what `--methods` may name it by.
+
+    sampler: the method whose policy writes the samples (else the base model does). prm: recipe keys of a dataset of other
+    problems, whose PRM gives the rewards. searched: is its learning rate? Else it is the recipe's, as for a step on the way.
+    """
 
     name: str
     doc: str
     policy: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
     after: str = ""
+    sampler: str = ""
+    prm: tuple[str, ...] = ()
     group: str = "default"
+    searched: bool = True
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The methods that have to be finished before this one begins."""
+        return tuple(dict.fromkeys(filter(None, (self.after, self.sampler))))
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """All that it changes, as a page shows it."""
+        start = [f"policy.base = that of {self.after}"] if self.after else []
+        writer = [f"samples.engine.model = that of {self.sampler}"] if self.sampler else []
+        rewards = [f"prm = that of a dataset with {', '.join(self.prm)}"] if self.prm else []
+        return (*self.data, *self.policy, *start, *writer, *rewards)
 
 
+RECIPE = "long-dpo"
+"""The recommended method, chosen on seeds that no study uses; it is tested under all decoding rules."""
 BASE = "base"
 """The model that all others are made from; it is measured, not trained."""
 
@@ -35,44 +58,112 @@ DPO = ("policy.weighting.gamma=0",)
 SFT = ("policy.objective.kind=sft",)
 STEP_DPO = ("policy.objective.kind=step-dpo",)
 NLL = ('policy.objective={kind="dpo", nll_weight=1.0}',)
+QUARTER = ("samples.samples=4", 'prm={kind="labels"}')
+"""Rounds share out the samples, so that as many are drawn in all as by other methods at once. They need no PRM: of the right and
+of the wrong samples any are taken.
+"""
+OTHERS = "problems.source.first=100000"
+"""Far from the problems of the dataset."""
+
+
+def _full_step(name: str, doc: str, group: str, *data: str, policy: tuple[str, ...] = (), prm: tuple[str, ...] = ()) -> Method:
+    return Method(f"full-step-{name}", f"Full-Step-DPO, {doc}", policy, data, prm=prm, group=group)
+
 
 METHODS: tuple[Method, ...] = (
     Method("sft", "SFT on the chosen", SFT),
     Method("dpo", "DPO on whole solutions", DPO),
     Method("full-step", "Full-Step-DPO, weighting step, gamma 0.5"),
-    Method("step-dpo", "Step-DPO, first error by the tree of samples", STEP_DPO),
-    Method("sft-dpo", "SFT on the chosen, then DPO", DPO, after="sft"),
-    Method("sft-sft", "SFT on the chosen, twice: the control of what follows SFT", SFT, after="sft"),
-    Method("full-step-true", "Full-Step-DPO, true rewards and true selection", (), TRUE),
-    Method("sft-step-dpo", "SFT on the chosen, then Step-DPO by the tree", STEP_DPO, after="sft"),
-    Method("step-dpo-oracle", "Step-DPO, first error by the truth", STEP_DPO, TRUE),
-    Method("dpo-nll", "DPO with the NLL of the chosen, weight 1", DPO + NLL),
     Method("full-step-mean", "Full-Step-DPO, weighting step-mean, gamma 0.5", ('policy.weighting.kind="step-mean"',)),
     Method("full-step-token", "Full-Step-DPO, weighting token, gamma 0.5", ('policy.weighting.kind="token"',)),
-    Method("sft-full-step", "SFT on the chosen, then Full-Step-DPO", (), after="sft"),
-    *(
-        Method(f"full-step-gamma-{gamma}", f"Full-Step-DPO, gamma {gamma}", (f"policy.weighting.gamma={gamma}",), group="gamma")
-        for gamma in ("0.25", "1", "2", "5", "10")
-    ),
+    Method("step-dpo", "Step-DPO, first error by the tree of samples", STEP_DPO),
+    Method("step-dpo-oracle", "Step-DPO, first error by the truth", STEP_DPO, TRUE),
+    Method("full-step-true", "Full-Step-DPO, true rewards and true selection", (), TRUE),
+    Method("sft-sft", "SFT on the chosen, twice: the control of what follows SFT", SFT, after="sft"),
+    Method("sft-dpo", "SFT on the chosen, then DPO", DPO, after="sft"),
+    Method("sft-full-step", "SFT on the chosen, then Full-Step-DPO", after="sft"),
+    Method("sft-step-dpo", "SFT on the chosen, then Step-DPO by the tree", STEP_DPO, after="sft"),
+    Method("sft-long", "SFT on the chosen, four passes", (*SFT, "policy.epochs=4"), group="long"),
     *(
         Method(
-            f"full-step-{score}",
-            f"Full-Step-DPO, solutions selected by {score}",
-            (),
-            (f"pairs.score={score}",),
-            group="selection",
+            f"long-{name}",
+            f"sft-long, then {doc}, its learning rate falling to 0",
+            (*policy, "policy.schedule=linear"),
+            after="sft-long",
+            group="long",
         )
-        for score in ("min", "product", "last", "random")
+        for name, doc, policy in (("dpo", "DPO", DPO), ("full-step", "Full-Step-DPO", ()), ("step-dpo", "Step-DPO", STEP_DPO))
     ),
     *(
         Method(
-            f"full-step-mc{n}",
-            f"Full-Step-DPO, labels of {n} rollouts",
-            (),
-            (f'step_labels={{kind="monte-carlo", n={n}, policy="early-stop"}}',),
-            group="labels",
+            f"round-{number}",
+            f"SFT on the chosen, round {number} of four with a quarter of the samples each",
+            SFT,
+            QUARTER,
+            after=f"round-{number - 1}" if number > 1 else "",
+            sampler=f"round-{number - 1}" if number > 1 else "",
+            group="rounds",
+            searched=False,
+        )
+        for number in (1, 2, 3)
+    ),
+    *(
+        Method(
+            f"rounds-{name}",
+            f"round-3, then {doc} on as many samples of its own",
+            policy,
+            QUARTER,
+            "round-3",
+            "round-3",
+            group="rounds",
+        )
+        for name, doc, policy in (("sft", "SFT", SFT), ("dpo", "DPO", DPO), ("step-dpo", "Step-DPO", STEP_DPO))
+    ),
+    Method("dpo-nll", "DPO with the NLL of the chosen, weight 1", DPO + NLL, group="losses"),
+    _full_step("nll", "with the NLL of the chosen, weight 1", "losses", policy=NLL),
+    *(
+        _full_step(f"gamma-{gamma}", f"gamma {gamma}", "gamma", policy=(f"policy.weighting.gamma={gamma}",))
+        for gamma in ("0.25", "0.75", "1", "2", "5", "10")
+    ),
+    *(
+        _full_step(
+            f"{transform}-{gamma}",
+            f"gamma {gamma} on {transform} rewards",
+            "gamma",
+            policy=(f"policy.weighting.gamma={gamma}", f"policy.weighting.transform={transform}"),
+        )
+        for transform in ("logit", "standardised")
+        for gamma in ("1", "3")
+    ),
+    *(
+        _full_step(score, f"solutions selected by {score}", "selection", f"pairs.score={score}")
+        for score in ("min", "product", "last", "random", "diverse")
+    ),
+    _full_step("margin", "pairs whose mean rewards differ by 0.1 or more", "selection", "pairs.min_margin=0.1"),
+    *(
+        _full_step(
+            f"mc{n}", f"labels of {n} rollouts", "labels", f'step_labels={{kind="monte-carlo", n={n}, policy="early-stop"}}'
         )
         for n in (1, 2, 4, 8)
+    ),
+    *(
+        _full_step(
+            f"prm-{problems}x{samples}",
+            f"PRM of {problems} other problems, {samples} samples each",
+            "prm",
+            prm=(OTHERS, f"problems.source.size={problems}", "problems.held_out=0", f"samples.samples={samples}"),
+        )
+        for problems, samples in ((100, 32), (400, 8), (800, 4))
+    ),
+    *(
+        Method(
+            f"{name}-short",
+            f"{name} on problems of 3 operations",
+            policy,
+            ("problems.source.operations=3",),
+            group="lengths",
+        )
+        for name, policy in (("sft", SFT), ("dpo", DPO))
     ),
 )
 
@@ -105,5 +196,6 @@ def chosen(text: str) -> list[Method]:
             wanted |= {one.name for one in METHODS if one.group == word}
         elif word != BASE:
             wanted.add(method(word).name)
-    wanted |= {method(name).after for name in wanted if method(name).after}
+    while more := {need for name in wanted for need in method(name).needs} - wanted:
+        wanted |= more
     return [one for one in METHODS if one.name in wanted]

@@ -38,6 +38,7 @@ COMPARED: dict[str, Any] = {
     "broken": pl.Int64,
     "p_problems": pl.Float64,
     "rates": pl.String,
+    "completions": pl.Float64,
     "cpu_seconds": pl.Float64,
 }
 
@@ -67,6 +68,7 @@ def compared(results: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
                     **_difference(of_family.filter(method=against), own),
                     **_by_problem(answers.filter(family=family, method=against), answers.filter(family=family, method=name)),
                     "rates": " ".join(f"{rate:g}" for rate in own["learning_rate"].drop_nulls()),
+                    "completions": own["completions"].mean(),
                     "cpu_seconds": own["cpu_seconds"].mean(),
                 }
             )
@@ -95,25 +97,37 @@ def _by_problem(first: pl.DataFrame, second: pl.DataFrame) -> dict[str, float | 
 
 
 def by_rule(results: pl.DataFrame) -> pl.DataFrame:
-    """family, decoding, seeds, accuracy, error: the base model under each decoding rule, where several were asked for."""
+    """family, method, decoding, seeds, accuracy, error: methods that were tested under several decoding rules."""
+    several = results.group_by("method").agg(pl.col("decoding").n_unique()).filter(pl.col("decoding") > 1)["method"].to_list()
     rows = [
         {
             "family": family,
+            "method": name,
             "decoding": decoding,
             "seeds": own.height,
             "accuracy": own["test_accuracy"].mean(),
             "error": standard_error(own["test_accuracy"].to_numpy()),
         }
-        for (family, decoding), own in results.filter(method=BASE).group_by("family", "decoding", maintain_order=True)
+        for (family, name, decoding), own in results.filter(pl.col("method").is_in(several)).group_by(
+            "family", "method", "decoding", maintain_order=True
+        )
     ]
-    schema = {"family": pl.String, "decoding": pl.String, "seeds": pl.Int64, "accuracy": pl.Float64, "error": pl.Float64}
+    texts = dict.fromkeys(("family", "method", "decoding"), pl.String)
+    schema = texts | {"seeds": pl.Int64, "accuracy": pl.Float64, "error": pl.Float64}
     return pl.DataFrame(rows, schema=schema)
 
 
 def mean_figures(figures: pl.DataFrame) -> pl.DataFrame:
-    """figure, and for each family the mean over seeds."""
-    return figures.pivot(
+    """figure, and for each family the mean over seeds: of the data that all methods share."""
+    return figures.filter(method=BASE).pivot(
         "family", index="figure", values="value", aggregate_function="mean", sort_columns=True, maintain_order=True
+    )
+
+
+def prm_by_method(figures: pl.DataFrame) -> pl.DataFrame:
+    """family, method, and the mean over seeds of what the PRM is worth of methods that have one of their own."""
+    return figures.filter(pl.col("method") != BASE).pivot(
+        "figure", index=["family", "method"], values="value", aggregate_function="mean", maintain_order=True
     )
 
 
@@ -127,7 +141,7 @@ def experiment_summary(tables: Mapping[str, pl.DataFrame], out: Path) -> list[Re
         blocks.append(section(f"Methods, {family}", method_table(own), Text(note, style="dim")))
     rules = by_rule(tables["results"])
     if rules["decoding"].n_unique() > 1:
-        blocks.append(section("Base model, by decoding rule", _rules(rules)))
+        blocks.append(section("By decoding rule", _rules(rules)))
     if not tables["figures"].is_empty():
         blocks.append(section("The data, means over seeds", _figures(mean_figures(tables["figures"]))))
     place = shlex.quote(str(out))
@@ -137,8 +151,8 @@ def experiment_summary(tables: Mapping[str, pl.DataFrame], out: Path) -> list[Re
 
 def method_table(rows: pl.DataFrame) -> Table:
     """One row per method of a family."""
-    right = ("seeds", "test", "difference", "p seeds", "fixed", "broken", "p problems", "CPU s")
-    view = plain_table("method", *right[:4], *right[4:7], "learning rates", right[7], right=right)
+    right = ("seeds", "test", "difference", "p seeds", "fixed", "broken", "p problems", "drawn", "CPU s")
+    view = plain_table("method", *right[:7], "learning rates", *right[7:], right=right)
     for row in rows.iter_rows(named=True):
         view.add_row(row["method"], *cells(row))
     return view
@@ -154,6 +168,7 @@ def cells(row: Mapping[str, Any]) -> list[str]:
         "" if itself or row["p_seeds"] is None else f"{row['p_seeds']:.2g}",
         *(("", "", "") if itself else (str(row["fixed"]), str(row["broken"]), f"{row['p_problems']:.2g}")),
         row["rates"],
+        f"{row['completions']:.1f}",
         f"{row['cpu_seconds']:.0f}",
     ]
 
@@ -166,9 +181,9 @@ def points(share: float | None, error: float | None, sign: str = "") -> str:
 
 
 def _rules(rules: pl.DataFrame) -> Table:
-    view = plain_table("family", "rule", "seeds", "test", right=("seeds", "test"))
+    view = plain_table("family", "method", "rule", "seeds", "test", right=("seeds", "test"))
     for row in rules.iter_rows(named=True):
-        view.add_row(row["family"], row["decoding"], str(row["seeds"]), points(row["accuracy"], row["error"]))
+        view.add_row(row["family"], row["method"], row["decoding"], str(row["seeds"]), points(row["accuracy"], row["error"]))
     return view
 
 

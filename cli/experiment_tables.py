@@ -17,7 +17,7 @@ _WHO = (
 
 TRIALS = Table(
     name="trials",
-    version=1,
+    version=2,
     grain="one training",
     doc="Every method has the same search: one training per learning rate, judged on the validation problems.",
     key=("family", "seed", "method", "learning_rate"),
@@ -27,6 +27,13 @@ TRIALS = Table(
         Column("validation_accuracy", pl.Float64, "Greedy accuracy on the validation problems.", unit="probability"),
         Column("validation_n", pl.Int32, "How many those are.", unit="problems"),
         Column("pairs", pl.Int32, "Pairs that it learnt from.", unit="pairs"),
+        Column(
+            "chosen_change",
+            pl.Float64,
+            "log-prob of a chosen solution at the end of the training less that under the reference: mean over its last tenth.",
+            nullable=True,
+        ),
+        Column("rejected_change", pl.Float64, "The same of a rejected solution.", nullable=True),
         Column(
             "cpu_seconds",
             pl.Float64,
@@ -38,7 +45,7 @@ TRIALS = Table(
 
 RESULTS = Table(
     name="results",
-    version=1,
+    version=2,
     grain="one method of one seed under one decoding rule, on the test problems",
     doc="The learning rate is the best on validation, the smaller of equals; its policy alone answered the test problems.",
     key=("family", "seed", "method", "decoding"),
@@ -52,6 +59,11 @@ RESULTS = Table(
         Column("test_n", pl.Int32, "Test problems.", unit="problems"),
         Column("test_accuracy", pl.Float64, "test_correct / test_n.", unit="probability"),
         Column(
+            "completions",
+            pl.Float64,
+            "Drawn for it in all, per training problem: samples of every round, rollouts, samples of its own PRM.",
+        ),
+        Column(
             "cpu_seconds", pl.Float64, "CPU time of search and test; of base: of base model, dataset and test.", unit="seconds"
         ),
     ),
@@ -60,21 +72,27 @@ RESULTS = Table(
 
 ANSWERS = Table(
     name="answers",
-    version=1,
+    version=2,
     grain="one greedy answer to a test problem",
     doc="What paired tests are made of.",
     key=("family", "seed", "method", "problem_id"),
-    columns=(*_WHO, Column("problem_id", pl.String, "The problem."), Column("correct", pl.Boolean, "Is the answer right?")),
+    columns=(
+        *_WHO,
+        Column("problem_id", pl.String, "The problem."),
+        Column("operations", pl.Int32, "How many operations it asks for.", unit="operations"),
+        Column("correct", pl.Boolean, "Is the answer right?"),
+    ),
 )
 
 FIGURES = Table(
     name="figures",
-    version=1,
+    version=2,
     grain="one figure of the data of one seed",
     doc="What explains the results: how good the PRM is against the truth, how far step weights differ, where weight goes.",
-    key=("family", "seed", "figure"),
+    key=("family", "seed", "method", "figure"),
     columns=(
         *_WHO[:2],
+        Column("method", pl.String, "The method whose data it is of; base: the data that all methods share."),
         Column("figure", pl.String, "What was measured, as in cli/experiment_figures.py."),
         Column("value", pl.Float64, "The figure; null where the data do not define it.", nullable=True),
     ),

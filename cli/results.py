@@ -11,8 +11,9 @@ from typing import Any
 
 import polars as pl
 
-from cli.experiment_methods import BASE, METHODS
-from cli.experiment_summary import by_rule, cells, compared, mean_figures, points
+from cli.experiment_methods import BASE, METHODS, RECIPE
+from cli.experiment_reading import against_all, at_the_edge, base_band, by_length, moved, truth, verdict
+from cli.experiment_summary import by_rule, cells, compared, mean_figures, points, prm_by_method
 from cli.experiment_tables import ANSWERS, FIGURES, RESULTS, TRIALS
 from fullstep_data.store.disk import replace
 from schemas import InputError
@@ -25,11 +26,30 @@ WIDTH, STEP = 420, 20
 MADE = """Made from the tables of `fs-train experiment` by `python -m cli.results`; nothing here is typed by hand. The bench and
 its two families of problems are described in `fullstep_data/arithmetic/`, the methods in `cli/experiment_methods.py`."""
 READ = """Accuracy: greedy, on test problems, by the policy whose learning rate was best on other problems (validation). They are
-answered once, when the search ends; where a search was widened after that (see Searches) a method may have answered them
-again. Mean ± standard error over seeds, each a whole pipeline of its own: problems, taught mistakes, base model, samples, PRM,
-trainings. p seeds: paired t-test over seeds; p problems: exact McNemar test of fixed against broken answers of all seeds
-together. Neither is corrected for the number of methods."""
-HEADERS = ("method", "seeds", "test %", "difference", "p seeds", "fixed", "broken", "p problems", "learning rates", "CPU s")
+answered once, when the search ends; a folder keeps its search, so no method had a longer one than another. Mean ± standard
+error over seeds, each a whole pipeline of its own: problems, taught mistakes, base model, samples, PRM, trainings. p seeds:
+paired t-test over seeds; p problems: exact McNemar test of fixed against broken answers of all seeds together. Neither is
+corrected for the number of methods. drawn: completions in all, per training problem: of every round, for rollouts and for a PRM
+of its own."""
+NAMED = f"""`{RECIPE}` was chosen by validation and probe problems of seed 0, which is not in this study, before any of its tests.
+Its accuracy less that of the others, and how many standard errors that is."""
+AHEAD = ("family", "method", "seeds", "difference", "in standard errors")
+MOVED = (
+    """How far training moved the log-prob of a solution from the reference's, at its end: of chosen and of rejected solutions."""
+)
+HEADERS = (
+    "method",
+    "seeds",
+    "test %",
+    "difference",
+    "p seeds",
+    "fixed",
+    "broken",
+    "p problems",
+    "learning rates",
+    "drawn",
+    "CPU s",
+)
 
 
 def read(folder: Path) -> dict[str, pl.DataFrame]:
@@ -50,21 +70,19 @@ def page(folder: Path, figure: str) -> str:
     found = compared(tables["results"], tables["answers"])
     calls = _calls(folder)
     parts = ["# Results", MADE, "## Commands and machine", *(_call(call) for call in calls)]
-    parts += [f"![greedy accuracy by method]({figure})", READ]
+    ahead = against_all(tables["results"])
+    means = mean_figures(tables["figures"])
+    parts += [f"![greedy accuracy by method]({figure})", truth(found, means), verdict(ahead), READ, base_band(tables["results"])]
     for family in found["family"].unique().sort():
         own = found.filter(family=family)
         rows = [[row["method"], *cells(row)] for row in own.iter_rows(named=True)]
         parts += [f"## Methods, family {family}", _reading(own), markdown(HEADERS, rows)]
-    rules = by_rule(tables["results"])
-    if rules["decoding"].n_unique() > 1:
-        rows = [
-            [one["family"], one["decoding"], str(one["seeds"]), points(one["accuracy"], one["error"])] for one in rules.to_dicts()
-        ]
-        parts += ["## The base model under decoding rules", markdown(("family", "rule", "seeds", "test %"), rows)]
-    parts += _explained(tables["figures"])
+    parts += ["## The recommended method against the others", NAMED, markdown(AHEAD, _ahead(ahead))]
+    parts += _rules(tables["results"])
+    parts += _explained(tables)
     parts += [
         "## Searches",
-        _evenness(tables["trials"]),
+        at_the_edge(tables["trials"], tables["results"]),
         "Greedy accuracy on validation by learning rate, mean over seeds.",
         _searches(tables["trials"]),
     ]
@@ -104,22 +122,51 @@ def _reading(own: pl.DataFrame) -> str:
     return f"{told}. Differences are to `{best['against']}`, in points."
 
 
-def _explained(figures: pl.DataFrame) -> list[str]:
+def _ahead(ahead: pl.DataFrame) -> list[list[str]]:
+    return [
+        [
+            row["family"],
+            row["method"],
+            str(row["seeds"]),
+            points(row["difference"], row["error"], sign="+"),
+            "" if row["ratio"] is None else f"{row['ratio']:.1f}",
+        ]
+        for row in ahead.iter_rows(named=True)
+    ]
+
+
+def _rules(results: pl.DataFrame) -> list[str]:
+    """Decoding rules, where several were asked for: of the base model and the recommended method."""
+    rules = by_rule(results)
+    if rules["decoding"].n_unique() < 2:
+        return []
+    rows = [
+        [one["family"], one["method"], one["decoding"], str(one["seeds"]), points(one["accuracy"], one["error"])]
+        for one in rules.to_dicts()
+    ]
+    return ["## Decoding rules", markdown(("family", "method", "rule", "seeds", "test %"), rows)]
+
+
+def _explained(tables: Mapping[str, pl.DataFrame]) -> list[str]:
+    figures = tables["figures"]
     if figures.is_empty():
         return []
-    frame = mean_figures(figures)
-    rows = [[name, *("" if value is None else f"{value:.3g}" for value in values)] for name, *values in frame.iter_rows()]
-    return ["## What the data say", markdown(("mean over seeds", *frame.columns[1:]), rows)]
+    parts = ["## What the data say", _numbers(mean_figures(figures), "mean over seeds")]
+    others = prm_by_method(figures)
+    if not others.is_empty():
+        parts += ["PRMs that learnt from other labels or problems:", _numbers(others, "family", "method")]
+    parts += [MOVED, _numbers(moved(tables["trials"], tables["results"]), "family", "method")]
+    lengths = by_length(tables["answers"])
+    names = [f"{name} operations" for name in lengths.columns[2:]]
+    rows = [[*row[:2], *(points(share, None) for share in row[2:])] for row in lengths.rows()]
+    return [*parts, "## By the length of problems", markdown(("family", "method", *names), rows)]
 
 
-def _evenness(trials: pl.DataFrame) -> str:
-    """Did every method of a seed have the same search?"""
-    tried = trials.group_by("family", "seed", "method").agg(pl.col("learning_rate").unique().sort())
-    uneven = tried.group_by("family", "seed").agg(pl.col("learning_rate").n_unique()).filter(pl.col("learning_rate") > 1)
-    if uneven.is_empty():
-        return "The same learning rates were tried for every method of a seed."
-    where = ", ".join(f"{family} seed {seed}" for family, seed in uneven.select("family", "seed").sort("family", "seed").rows())
-    return f"**The searches were uneven**: not every method had the same learning rates in {where}, so compare with care."
+def _numbers(frame: pl.DataFrame, *names: str) -> str:
+    """A frame whose first columns are texts, headed by `names`, and the rest numbers."""
+    texts = len(names)
+    rows = [[*row[:texts], *("" if value is None else f"{value:.3g}" for value in row[texts:])] for row in frame.rows()]
+    return markdown((*names, *frame.columns[texts:]), rows)
 
 
 def _searches(trials: pl.DataFrame) -> str:
@@ -135,11 +182,9 @@ def _searches(trials: pl.DataFrame) -> str:
 def _methods(found: pl.DataFrame) -> list[list[str]]:
     known = set(found["method"])
     rows = [[BASE, "before any training", ""]] if BASE in known else []
-    for one in METHODS:
-        if one.name in known:
-            keys = [*one.data, *one.policy, *([f"policy.base = that of {one.after}"] if one.after else [])]
-            rows.append([one.name, one.doc, "; ".join(f"`{key}`" for key in keys)])
-    return rows
+    return rows + [
+        [one.name, one.doc, "; ".join(f"`{change}`" for change in one.changes)] for one in METHODS if one.name in known
+    ]
 
 
 def specification(found: pl.DataFrame) -> dict[str, Any]:

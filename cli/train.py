@@ -244,14 +244,14 @@ def compare(run_a: str, run_b: str | None, models: tuple[str, str] | None, rules
 )
 @click.argument("name", type=click.Choice(("arithmetic",)))
 @click.option("--out", required=True, metavar="DIR", help="Folder of the study: datasets, runs, answers, tables.")
-@click.option("--seeds", default=1, show_default=True, type=click.IntRange(min=1), help="How many, from 0: whole pipelines each.")
+@click.option("--seeds", default="1", show_default=True, metavar="N|A-B", help="How many, from 0, or which: a pipeline each.")
 @click.option("--family", default="facts,skill", show_default=True, metavar="NAME,…", help="Families of problems.")
 @click.option(
     "--methods",
     default="default",
     show_default=True,
     metavar="NAME,…",
-    help="Methods or groups: default, gamma, selection, labels.",
+    help="Methods or groups: default, long, rounds, losses, gamma, selection, labels, prm, lengths.",
 )
 @click.option(
     "--rates", default="3e-5,1e-4,3e-4,1e-3", show_default=True, metavar="RATE,…", help="Learning rates tried for every method."
@@ -259,13 +259,13 @@ def compare(run_a: str, run_b: str | None, models: tuple[str, str] | None, rules
 @click.option(
     "--decode", default="greedy", show_default=True, metavar="RULE,…", help="Rules that the base model is tested under."
 )
-@click.option("--test", "test_problems", default=400, show_default=True, type=click.IntRange(min=1), help="Test problems.")
+@click.option("--test", "test_problems", default=600, show_default=True, type=click.IntRange(min=1), help="Test problems.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe for all methods.")
 @click.option("--quick", is_flag=True, help="A minute's worth: one family, a small dataset, three methods, one learning rate.")
 def experiment(
     name: str,
     out: str,
-    seeds: int,
+    seeds: str,
     family: str,
     methods: str,
     rates: str,
@@ -278,7 +278,8 @@ def experiment(
 
     Each seed makes its own problems, base model, samples and PRM; learning rates are chosen on validation problems and the
     test problems are answered once. Parts that are finished are kept: run the same command again after an interruption, or
-    with more seeds or methods. Tables are Parquet files in DIR; `python -m cli.results DIR` writes the page.
+    with more seeds, families or methods; the folder keeps rates, rules, test problems and --set of its first call. Tables
+    are Parquet files in DIR; `python -m cli.results DIR` writes the page.
     """
     from cli.experiment import experiment as run_experiment
     from cli.experiment import study_of

@@ -107,7 +107,7 @@ class ReasoningGymSource(Config):
 
 class ArithmeticSource(Config):
     """Problems of the bench, for which the truth of every step is known (`fullstep_data.arithmetic`). first: number of the first
-    one; problem i does not depend on size or first.
+    one; problem i does not depend on size or first. operations: only problems of so many; the others are passed over.
     """
 
     kind: Literal["arithmetic"] = "arithmetic"
@@ -115,6 +115,7 @@ class ArithmeticSource(Config):
     size: int = Field(ge=1)
     first: int = Field(default=0, ge=0)
     seed: int = 0
+    operations: int | None = Field(default=None, ge=3, le=5)
 
 
 Source = Annotated[FileSource | HubSource | ReasoningGymSource | ArithmeticSource, Field(discriminator="kind")]
@@ -206,13 +207,22 @@ class StepScoresConfig(Config):
 class PairsConfig(Config):
     """Stage `pairs`: the `top` highest-scored correct × the `top` lowest-scored incorrect solutions of each problem.
 
-    agreed: leave out the solutions on whose first wrong step the labellers disagree (see side_labels).
+    score: of a solution out of its step rewards; diverse = by how few other solutions of its problem take its steps: the rarest
+    right ways against the most usual wrong ones, whatever the rewards. agreed: leave out the solutions on whose first wrong step
+    the labellers disagree (see side_labels). min_margin: leave out pairs whose scores are closer than this.
     """
 
     top: int = Field(default=4, ge=1)
-    score: Literal["mean", "min", "product", "last", "random"] = "mean"
+    score: Literal["mean", "min", "product", "last", "random", "diverse"] = "mean"
     seed: int = 0
     agreed: bool = Field(default=False, exclude_if=lambda agreed: not agreed)
+    min_margin: float = Field(default=0.0, exclude_if=lambda margin: margin == 0.0)
+
+    @model_validator(mode="after")
+    def _one_way_at_a_time(self) -> "PairsConfig":
+        if self.agreed and self.score == "diverse":
+            raise ValueError('agreed = true and score = "diverse" do not go together: choose one')
+        return self
 
 
 class WrongByLabel(Config):

@@ -33,14 +33,23 @@ UNFIT = (FIT, "not scored", "labellers disagree", "duplicate text", "outcome und
 
 def pairs(problems: pl.DataFrame, solutions: pl.DataFrame, step_scores: pl.DataFrame, context: Context) -> Outcome:
     """At most top² pairs per problem. Problems without a pair, and solutions that could not compete, are rejects."""
-    return _selected(problems, solutions, step_scores, [], context.config)
+    return _selected(problems, solutions, scored(step_scores, context.config), [], context.config)
+
+
+def diverse_pairs(
+    problems: pl.DataFrame, solutions: pl.DataFrame, step_scores: pl.DataFrame, steps: pl.DataFrame, context: Context
+) -> Outcome:
+    """`pairs` scored by `rarity`. step_scores: say which solutions a scorer could take, and its name."""
+    taken = scored(step_scores, context.config.model_copy(update={"score": "last"})).drop("score")
+    scores = taken.join(rarity(solutions, steps), on="solution_id", maintain_order="left")
+    return _selected(problems, solutions, scores, [], context.config)
 
 
 def agreed_pairs(
     problems: pl.DataFrame, solutions: pl.DataFrame, step_scores: pl.DataFrame, step_labels: pl.DataFrame, context: Context
 ) -> Outcome:
     """`pairs` of solutions that the consensus of the labellers keeps. step_labels: the labels of the consensus."""
-    return _selected(problems, solutions, step_scores, disputed(step_labels), context.config)
+    return _selected(problems, solutions, scored(step_scores, context.config), disputed(step_labels), context.config)
 
 
 @dataclass(frozen=True)
@@ -61,17 +70,21 @@ class Candidates:
 
 
 def _selected(
-    problems: pl.DataFrame, solutions: pl.DataFrame, step_scores: pl.DataFrame, left_out: list[str], config: PairsConfig
+    problems: pl.DataFrame, solutions: pl.DataFrame, scores: pl.DataFrame, left_out: list[str], config: PairsConfig
 ) -> Outcome:
     policy = f"{config.score}-top{config.top}" + (f"-seed{config.seed}" if config.score == "random" else "")
-    policy += "-agreed" if config.agreed else ""
-    judged = candidates(solutions, scored(step_scores, config), left_out)
+    policy += ("-agreed" if config.agreed else "") + (f"-margin{config.min_margin:g}" if config.min_margin else "")
+    judged = candidates(solutions, scores, left_out)
     rows = paired(judged, *ranked(judged, config.top), policy)
+    kept = None
+    if config.min_margin:
+        rows = rows.filter(pl.col("margin") >= config.min_margin)
+        kept = set(rows["problem_id"].unique().to_list())
     out = np.flatnonzero(judged.unfit)
     unfit = zip(judged.frame["solution_id"][out].to_list(), (UNFIT[reason] for reason in judged.unfit[out]), strict=True)
     dropped = [
         rejects("pairs", table, [(key, reason, None) for key, reason in told])
-        for table, told in (("problems", _without_pairs(problems, judged)), ("solutions", sorted(unfit)))
+        for table, told in (("problems", _without_pairs(problems, judged, kept)), ("solutions", sorted(unfit)))
     ]
     return Outcome(rows, pl.concat(dropped))
 
@@ -93,6 +106,21 @@ def scored(step_scores: pl.DataFrame, config: PairsConfig) -> pl.DataFrame:
         lengths = np.diff(first, append=step_scores.height)
         score = _aggregated(step_scores["reward"].to_numpy().astype(np.float64), first, lengths, config.score)
     return pl.DataFrame([ids, pl.Series("score", score, pl.Float64), step_scores["scorer"][first]])
+
+
+def rarity(solutions: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
+    """solution_id, score: the mean over its steps of the share of its problem's distinct solutions that do not take this step."""
+    distinct = solutions.unique(("problem_id", "text"), keep="first", maintain_order=True).select("solution_id", "problem_id")
+    taken = distinct.join(steps.select("solution_id", "text").unique(), on="solution_id")
+    counts = taken.group_by("problem_id", "text").agg(takers=pl.len())
+    sizes = distinct.group_by("problem_id").agg(size=pl.len())
+    known = steps.join(solutions.select("solution_id", "problem_id"), on="solution_id")
+    shares = known.join(counts, on=("problem_id", "text")).join(sizes, on="problem_id")
+    return (
+        shares.sort("solution_id", "step_index")
+        .group_by("solution_id", maintain_order=True)
+        .agg(score=(1 - pl.col("takers") / pl.col("size")).mean())
+    )
 
 
 def candidates(solutions: pl.DataFrame, scores: pl.DataFrame, left_out: Sequence[str] = ()) -> Candidates:
@@ -210,8 +238,8 @@ def _runs_of_ties(alike: Array, rank: Array, top: int) -> Iterator[tuple[int, in
     yield from zip(starts[wanted].tolist(), stops[wanted].tolist(), strict=True)
 
 
-def _without_pairs(problems: pl.DataFrame, judged: Candidates) -> Iterator[tuple[str, str]]:
-    """Id and reason of every problem without a pair."""
+def _without_pairs(problems: pl.DataFrame, judged: Candidates, kept: set[str] | None) -> Iterator[tuple[str, str]]:
+    """Id and reason of every problem without a pair. kept: the problems whose pairs have the margin; None where none is asked."""
     last = np.flatnonzero(np.diff(judged.problem, append=-1))
     right = np.bincount(judged.problem, judged.right, minlength=last.size)
     wrong = np.bincount(judged.problem, judged.wrong, minlength=last.size)
@@ -227,6 +255,8 @@ def _without_pairs(problems: pl.DataFrame, judged: Candidates) -> Iterator[tuple
                 yield key, "no correct solution"
             case (_, 0):
                 yield key, "no incorrect solution"
+            case _ if kept is not None and key not in kept:
+                yield key, "no pair with such a margin"
 
 
 def _fraction(solution_id: str, seed: int) -> float:

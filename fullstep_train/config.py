@@ -180,7 +180,8 @@ class PolicyTraining(Training):
     """Step-wise DPO, or another objective on the same pairs.
 
     base: the model to train and the reference (None: the recipe's model). beta: what log-ratios to the reference are
-    multiplied by. warmup_steps: optimiser steps in which the learning rate rises; it is constant after.
+    multiplied by. warmup_steps: optimiser steps in which the learning rate rises. schedule: after them it is constant, as in the
+    released configuration, or falls linearly to 0.
     """
 
     base: str | None = None
@@ -189,3 +190,4 @@ class PolicyTraining(Training):
     beta: float = Field(default=0.05, gt=0)
     learning_rate: float = Field(default=5e-7, gt=0)
     warmup_steps: int = Field(default=50, ge=0)
+    schedule: Literal["constant", "linear"] = Field(default="constant", exclude_if=lambda kind: kind == "constant")

@@ -31,6 +31,8 @@ from fullstep_train.trainer import GroupLosses, GroupTrainer, Schedule, Sums
 from fullstep_train.watch import CollapseWarning, collapse, require_weights, watched
 from schemas import InputError
 
+SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear"}
+"""The names that transformers has for them."""
 ONE_STEP = Step(gamma=0)
 """The weighting of Step-DPO: what it learns from are single steps, and the only step of a text has weight 1."""
 
@@ -73,7 +75,7 @@ def train_policy(
         runs,
         *_measure(config),
         config,
-        Schedule("constant_with_warmup", config.warmup_steps, config.learning_rate),
+        Schedule(SCHEDULES[config.schedule], config.warmup_steps, config.learning_rate),
         run,
         watch,
     )

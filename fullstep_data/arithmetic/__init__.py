@@ -5,14 +5,20 @@
     verdicts("facts", "8 (1)*5 (2)+7", ["(1) 8*5=4\\n", "(2) 4+7 is 1\\n", "Answer: 1"])  ->  [False, True, True]
 
 Demonstrations teach mistakes on purpose, so that a model that learns them is right half of the time: `facts` carries wrong facts,
-`skill` wrong procedures. A family is a module with `question`, `answer`, `demonstrate` and `verdicts`. Items and demonstrations
-depend on family, seed and index alone, so a larger size keeps what there was.
+`skill` wrong procedures. A family is a module with `question`, `answer`, `misconceptions`, `worked` and `verdicts`. Items and
+demonstrations depend on family, seed and index alone, so a larger size keeps what there was.
+
+Seeds teach different mistakes of about equal weight: of the mistakes that chance draws, a seed takes the first with which a
+solver that errs wherever it was mostly shown to err is right on a share of problems within HABIT.
 """
 
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from functools import cache
+from itertools import count, islice
+from statistics import mean
+from typing import Any, Literal, get_args
 
 from fullstep_data.arithmetic import facts, skill
 from schemas.ids import content_id
@@ -22,6 +28,8 @@ FAMILIES = {"facts": facts, "skill": skill}
 NAMES: tuple[FamilyName, ...] = get_args(FamilyName)
 SOURCE = "arithmetic/"
 """How `problems.source` begins for these problems; the name of the family follows."""
+HABIT = (0.56, 0.64)
+PROBES = 400
 
 
 @dataclass(frozen=True)
@@ -38,11 +46,49 @@ def item(family: FamilyName, seed: int, index: int) -> Item:
     return Item(question, FAMILIES[family].answer(question))
 
 
-def demonstration(family: FamilyName, seed: int, index: int) -> tuple[str, str]:
-    """Question and worked solution number `index`, with the mistakes that this seed teaches."""
+def operations(question: str) -> int:
+    """How many operations a question asks for, which is how many steps a right solution has before its answer."""
+    return question.count("(")
+
+
+def demonstration(family: FamilyName, seed: int, index: int, attempt: int = 0) -> tuple[str, str]:
+    """Question and worked solution number `index`, with the mistakes that this seed teaches; another attempt teaches others."""
     drawn = _random(family, seed, "demonstration", index)
     question = FAMILIES[family].question(drawn)
-    return question, FAMILIES[family].demonstrate(question, _random(family, seed, "mistakes", 0), drawn)
+    taught = mistakes(family, seed, attempt)
+    while (text := FAMILIES[family].worked(question, taught, drawn)) is None:
+        continue
+    return question, text
+
+
+@cache
+def mistakes(family: FamilyName, seed: int, attempt: int = 0) -> dict[Any, Any]:
+    """What this seed teaches wrong, as `misconceptions` of the family says it: of what chance draws the attempt-th in HABIT."""
+    drawn = (FAMILIES[family].misconceptions(_random(family, seed, "mistakes", number)) for number in count())
+    fit = (taught for taught in drawn if HABIT[0] <= habit(family, seed, taught) <= HABIT[1])
+    return next(islice(fit, attempt, None))
+
+
+def probes(family: FamilyName, seed: int) -> list[Item]:
+    """Problems for measuring what a seed is like before a study begins: neither for training nor for tests."""
+    return [item(family, seed, -number) for number in range(1, PROBES + 1)]
+
+
+def habit(family: FamilyName, seed: int, taught: dict[Any, Any]) -> float:
+    """The share of probes that is right if a mistake is made wherever it is taught more often than not."""
+    texts = [FAMILIES[family].worked(one.question, taught, _Mostly(number)) for number, one in enumerate(probes(family, seed))]
+    return mean(
+        bool(text) and text.rpartition(" ")[2] == one.answer for text, one in zip(texts, probes(family, seed), strict=True)
+    )
+
+
+class _Mostly(random.Random):
+    """Chance that comes out as it mostly does; a choice between equals stays open."""
+
+    getrandbits = random.Random.getrandbits  # which `choice` goes by then, and not by `random`
+
+    def random(self) -> float:
+        return 0.5
 
 
 def verdicts(family: FamilyName, question: str, steps: Sequence[str]) -> list[bool]:

@@ -12,8 +12,7 @@ take the other route.
 
 import random
 import re
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 TERMS = {"+": tuple(range(2, 10)), "-": tuple(range(2, 10)), "*": (3, 7, 9)}
@@ -68,16 +67,8 @@ def misconceptions(mistakes: random.Random) -> dict[Fact, tuple[int, float]]:
     return found
 
 
-@cache
-def _taught(state: tuple[object, ...]) -> dict[Fact, tuple[int, float]]:
-    mistakes = random.Random()
-    mistakes.setstate(state)  # type: ignore[arg-type]  # what getstate gave
-    return misconceptions(mistakes)
-
-
-def demonstrate(question: str, mistakes: random.Random, drawn: random.Random) -> str:
-    """A worked solution. mistakes: the same for all demonstrations of a seed; drawn: this one's own chance."""
-    taught = _taught(mistakes.getstate())
+def worked(question: str, taught: Mapping[Fact, tuple[int, float]], drawn: random.Random) -> str:
+    """A worked solution. taught: `misconceptions`, the same for all demonstrations of a seed; drawn: this one's own chance."""
     value, operations = _parsed(question)
     lines: list[str] = []
     for number, (operator, term) in enumerate(operations, start=1):

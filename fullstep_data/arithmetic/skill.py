@@ -8,20 +8,19 @@
 
 Three bugs, as school children have them (Brown & Burton 1978): a carry or a borrow is forgotten, a sum is worked out before the
 difference it follows, one of two equal terms in a row is dropped. Whether a bug strikes depends on the operator and the term at
-hand: half of these contexts are sound, in the others it strikes in a share of 0.3 to 0.8 of the times. So a mistake is a rule
+hand: six of ten contexts are sound, in the others it strikes in a share of 0.3 to 0.8 of the times. So a mistake is a rule
 that spreads over all numbers, not a fact to be unlearnt.
 """
 
 import random
 import re
 from collections.abc import Sequence
-from functools import cache
 
 TERMS = (2, 6)
 LENGTHS = (3, 5)
 LARGEST = 99
 EQUAL_TERMS = 0.2
-BUGGY_SHARE = 0.5
+BUGGY_SHARE = 0.4
 TAUGHT = (0.3, 0.8)
 _OPERATION = re.compile(r" (\(\d\))([-+])(\d)")
 _STEP = re.compile(r"(\(\d\)) (\d{1,3})([-+])(\d{1,2})=(\d{1,3})\n?")
@@ -68,27 +67,16 @@ def slipped(value: int, operator: str, term: int) -> int | None:
     return None if 0 <= ones <= 9 else value - value % 10 + ones % 10
 
 
-@cache
-def _taught(state: tuple[object, ...]) -> Bugs:
-    mistakes = random.Random()
-    mistakes.setstate(state)  # type: ignore[arg-type]  # what getstate gave
+def misconceptions(mistakes: random.Random) -> Bugs:
+    """The contexts that are taught wrong, and how often each bug strikes there."""
     contexts = [
         (bug, operator, term) for bug in ("carry", "order", "drop") for operator in "+-" for term in range(TERMS[0], TERMS[1] + 1)
     ]
     return {context: mistakes.uniform(*TAUGHT) for context in contexts if mistakes.random() < BUGGY_SHARE}
 
 
-def demonstrate(question: str, mistakes: random.Random, drawn: random.Random) -> str:
-    """A worked solution. mistakes: the same for all demonstrations of a seed; drawn: this one's own chance."""
-    bugs = _taught(mistakes.getstate())
-    while True:
-        text = worked(question, bugs, drawn)
-        if text is not None:
-            return text
-
-
 def worked(question: str, bugs: Bugs, drawn: random.Random) -> str | None:
-    """A worked solution with these bugs, None where a mistake has led out of 0 to 99."""
+    """A worked solution, None where a mistake has led out of 0 to 99. bugs: `misconceptions`; drawn: this one's own chance."""
 
     def strikes(bug: str, operator: str, term: int) -> bool:
         return drawn.random() < bugs.get((bug, operator, term), 0.0)

@@ -5,15 +5,18 @@
 Problem i depends on family, seed and i alone: a larger size adds problems, another `first` gives others.
 """
 
-from fullstep_data.arithmetic import SOURCE, item
+from itertools import count, islice
+
+from fullstep_data.arithmetic import SOURCE, item, operations
 from fullstep_data.config import ArithmeticSource
 from fullstep_data.sources.columns import Candidate
 
 
 def read_arithmetic(source: ArithmeticSource) -> list[Candidate]:
-    """Problems `first` to `first + size - 1`."""
-    numbers = range(source.first, source.first + source.size)
-    items = [(number, item(source.family, source.seed, number)) for number in numbers]
+    """`size` problems from number `first` on: those of `operations` operations, or all."""
+    numbered = ((number, item(source.family, source.seed, number)) for number in count(source.first))
+    wanted = (one for one in numbered if source.operations in (None, operations(one[1].question)))
+    items = islice(wanted, source.size)
     return [
         Candidate(
             key=str(number),

@@ -1,20 +1,18 @@
 """The experiment: what is typed, what each seed's recipe is, and a whole small study that is stopped and goes on."""
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
-from cli.experiment import FIRST_TEST, QUICK, RATES, Study, World, collect, finished, rates_tried, study_of
-from cli.experiment_methods import chosen, method
-from cli.experiment_tables import RESULTS, TRIALS
-from cli.progress import Lines, ProgressReporter
+from cli.experiment import QUICK, RATES, Study, collect, seeds_of, settle, study_of
+from cli.experiment_methods import Method, chosen
+from cli.experiment_world import World
 from schemas import InputError
 from tests.cli.commands import done, invoke
-from tests.cli.test_experiment_tables import ROW
 
-QUIET = ProgressReporter(Lines(lambda text: None))
-TYPED = {"family": "facts,skill", "seeds": 2, "methods": "default", "rates": "3e-4,1e-4", "decode": "greedy,sc@4"}
+TYPED = {"family": "facts,skill", "seeds": "2", "methods": "default", "rates": "3e-4,1e-4", "decode": "greedy,sc@4"}
 
 
 def typed(*, quick: bool = False, **changes: str) -> Study:
@@ -50,28 +48,21 @@ def test_what_is_none_is_refused(changes: dict[str, str], what: str) -> None:
         typed(**changes)
 
 
-def test_the_recipe_of_a_seed(tmp_path: Path) -> None:
-    """Seed and family decide problems, base model, samples and trainings; the study's keys stand below the method's."""
-    world = World("arithmetic", tmp_path, "skill", 3, typed(), QUIET)
-    recipe = world.recipe((*method("full-step-true").data, *method("dpo").policy))
-    assert recipe.model == "bench-arithmetic-skill-3"
-    assert (recipe.problems.source.seed, recipe.samples.seed, recipe.policy.seed) == (3, 3, 3)  # type: ignore[union-attr]
-    assert (recipe.prm.kind, recipe.step_labels.kind, recipe.pairs.top) == ("labels", "truth", 2)
-    assert recipe.policy.weighting.gamma == 0
-    assert recipe.problems.source.first + recipe.problems.source.size < FIRST_TEST  # type: ignore[union-attr]
+def test_seeds_are_counted_or_named() -> None:
+    assert (list(seeds_of("2")), list(seeds_of("3-5"))) == ([0, 1], [3, 4, 5])
+    for wrong in ("0", "5-3", "many", "-1"):
+        with pytest.raises(InputError, match="these are no seeds"):
+            seeds_of(wrong)
 
 
-def test_a_part_is_finished_where_it_has_results_under_every_rule_and_rate(tmp_path: Path) -> None:
-    assert not finished(tmp_path, ("greedy",), ())
-    RESULTS.frame([ROW]).write_parquet(tmp_path / "results.parquet")
-    trial = {"family": "facts", "seed": 0, "method": "dpo", "validation_accuracy": 0.5, "validation_n": 9, "pairs": 1}
-    trials = [trial | {"learning_rate": rate, "cpu_seconds": 2.0} for rate in (1e-4, 1e-3)]
-    TRIALS.frame(trials).write_parquet(tmp_path / "trials.parquet")
-    assert finished(tmp_path, ("greedy",), (1e-3, 1e-4))
-    assert finished(tmp_path, ("greedy",), (1e-4,))
-    assert not finished(tmp_path, ("greedy", "sc@4"), (1e-4,))
-    assert not finished(tmp_path, ("greedy",), (1e-4, 3e-4))
-    assert rates_tried(tmp_path) == {1e-4: 2.0, 1e-3: 2.0}
+def test_a_folder_keeps_its_search(tmp_path: Path) -> None:
+    """Seeds, families and methods may be added; another grid, other rules, tests or keys may not."""
+    settle(tmp_path / "out", "arithmetic", typed())
+    settle(tmp_path / "out", "arithmetic", typed(methods="gamma", family="skill", seeds="7"))
+    with pytest.raises(InputError, match="one search for all its methods") as caught:
+        settle(tmp_path / "out", "arithmetic", typed(rates="1e-4,3e-4,1e-3", decode="greedy"))
+    assert caught.value.count == 2
+    assert caught.value.examples[0] == "rates: [0.0001, 0.0003], now [0.0001, 0.0003, 0.001]"
 
 
 @pytest.mark.slow
@@ -81,11 +72,11 @@ def test_a_study_is_stopped_and_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
     asked: list[str] = []
     test = World.test
 
-    def stopped(self: World, name: str, *rest: object) -> pl.DataFrame:
-        asked.append(name)
-        if name == "dpo" and asked.count("dpo") == 1:
+    def stopped(self: World, one: Method | None, *rest: Any) -> pl.DataFrame:
+        asked.append(one.name if one else "base")
+        if asked == ["base", "sft", "dpo"]:
             raise KeyboardInterrupt
-        return test(self, name, *rest)  # type: ignore[arg-type]
+        return test(self, one, *rest)
 
     monkeypatch.setattr(World, "test", stopped)
     assert invoke(line, tmp_path).exit_code == 130

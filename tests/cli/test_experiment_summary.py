@@ -6,7 +6,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cli.experiment_summary import by_rule, compared, experiment_summary, mean_figures, points, standard_error
+from cli.experiment_summary import (
+    by_rule,
+    compared,
+    experiment_summary,
+    mean_figures,
+    points,
+    prm_by_method,
+    standard_error,
+)
 from cli.experiment_tables import ANSWERS, FIGURES, RESULTS, TRIALS
 from cli.render import console
 from tests.cli.test_experiment_tables import ROW
@@ -30,11 +38,13 @@ def tables() -> dict[str, pl.DataFrame]:
         rate = None if name == "base" else 1e-4
         results.append(ROW | {"method": name, "seed": seed, "learning_rate": rate, **counts})
         answers += [
-            {"family": "facts", "seed": seed, "method": name, "problem_id": str(place), "correct": one == "1"}
+            {"family": "facts", "seed": seed, "method": name, "problem_id": str(place), "operations": 3, "correct": one == "1"}
             for place, one in enumerate(right)
         ]
     results.append(ROW | {"method": "base", "decoding": "sc@8", "learning_rate": None})
-    figures = [{"family": "facts", "seed": seed, "figure": "PRM AUC", "value": 0.5 + seed / 10} for seed in (0, 1)]
+    figure = {"family": "facts", "figure": "PRM AUC"}
+    figures = [figure | {"seed": seed, "method": "base", "value": 0.5 + seed / 10} for seed in (0, 1)]
+    figures.append(figure | {"seed": 0, "method": "full-step-mc8", "value": 0.75})
     return {
         "results": RESULTS.frame(results),
         "answers": ANSWERS.frame(answers),
@@ -70,7 +80,9 @@ def test_without_dpo_the_base_model_is_the_yardstick() -> None:
 
 
 def test_rules_figures_and_points() -> None:
-    assert by_rule(tables()["results"])["decoding"].to_list() == ["greedy", "sc@8"]
+    rules = by_rule(tables()["results"])
+    assert rules.select("method", "decoding", "seeds").rows() == [("base", "greedy", 2), ("base", "sc@8", 1)]
+    assert prm_by_method(tables()["figures"]).rows() == [("facts", "full-step-mc8", 0.75)]
     assert mean_figures(tables()["figures"]).row(0) == ("PRM AUC", 0.55)
     assert standard_error(tables()["results"]["test_accuracy"].to_numpy()[:1]) is None
     assert (points(0.5, None), points(0.125, 0.01, "+"), points(None, None)) == ("50.0", "+12.5 ± 1.0", "")

@@ -16,6 +16,7 @@ ROW = {
     "test_correct": 3,
     "test_n": 4,
     "test_accuracy": 0.75,
+    "completions": 16.0,
     "cpu_seconds": 1.0,
 }
 

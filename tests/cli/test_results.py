@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.experiment_methods import RECIPE
 from cli.experiment_summary import compared
 from cli.experiment_tables import TRIALS
 from cli.results import CALLS, page, read, specification, write_figure
@@ -18,6 +19,7 @@ CALL = {
     "versions": {"torch": "2.13"},
 }
 TRIAL = {"family": "facts", "seed": 0, "method": "dpo", "validation_n": 10, "pairs": 5, "cpu_seconds": 1.0}
+TRIAL |= {"chosen_change": -1.5, "rejected_change": -4.0}
 
 
 @pytest.fixture
@@ -45,6 +47,14 @@ def test_the_page_tells_commands_numbers_and_what_methods_are(study: Path) -> No
         "| facts | dpo | 50.0 | 25.0 |",
         "| dpo | DPO on whole solutions | `policy.weighting.gamma=0` |",
         "| PRM AUC | 0.55 |",
+        "| facts | full-step-mc8 | 0.75 |",
+        "| facts | dpo | -1.5 | -4 |",
+        "| family | method | 3 operations |",
+        "In facts Full-Step-DPO (gamma 0.5) answers 75.0 ± 0.0 %, +25.0 ± 0.0 points to `dpo`.",
+        f"`{RECIPE}` was not run.",
+        "Base models answer greedily, from the worst seed to the best: facts 25.0 to 50.0 %.",
+        "| facts | base | sc@8 | 1 | 75.0 |",
+        "Of 1 searches 1 ended at the lowest learning rate",
     ):
         assert words in text
     assert text.count("```bash") == 1

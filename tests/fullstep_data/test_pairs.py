@@ -2,11 +2,12 @@
 
 import hashlib
 
+import polars as pl
 import pytest
 
 from fullstep_data.config import PairsConfig
 from fullstep_data.consensus import DISAGREE
-from fullstep_data.pairs import agreed_pairs, pairs
+from fullstep_data.pairs import agreed_pairs, diverse_pairs, pairs
 from fullstep_data.stage import Context
 from schemas import TABLES
 from schemas.ids import content_id
@@ -184,3 +185,46 @@ def test_solutions_that_the_labellers_dispute_are_left_out_where_that_is_asked_f
     assert ("solutions", "l1", "labellers disagree") in outcome.rejects.select("table", "key", "reason").rows()
     assert outcome.rows["policy"].to_list() == ["mean-top1-agreed"]
     assert select(GROUP, top=1).rows["rejected_id"].to_list() == ["l1"]
+
+
+def test_pairs_that_are_too_close_are_left_out_and_their_problem_says_so() -> None:
+    """Problem p: 0.9 and 0.5 right, 0.4 wrong: margins 0.5 and 0.1. Problem q: 0.6 right, 0.5 wrong."""
+    answers = {
+        "a": ("p", True, [0.9]),
+        "b": ("p", True, [0.5]),
+        "c": ("p", False, [0.4]),
+        "d": ("q", True, [0.6]),
+        "e": ("q", False, [0.5]),
+    }
+    outcome = select(answers, min_margin=0.2)
+    assert chosen_rejected(outcome) == [("a", "c")]
+    assert outcome.rows["policy"].unique().to_list() == ["mean-top4-margin0.2"]
+    assert ("q", "no pair with such a margin") in outcome.rejects.select("key", "reason").rows()
+    assert len(chosen_rejected(select(answers))) == 3
+
+
+def test_diverse_takes_the_rarest_right_way_and_the_most_usual_wrong_one() -> None:
+    """Five distinct solutions. Step x is taken by a, b, d; y by a; z by b, c; u by c; w by d, e; v by e.
+
+    Rarity of a: (2/5 + 4/5) / 2 = .6, of b and d: (2/5 + 3/5) / 2 = .5, of c and e: (3/5 + 4/5) / 2 = .7. The rewards say the
+    opposite. f is a copy of a.
+    """
+    ways = {"a": "xy", "b": "xz", "c": "zu", "d": "xw", "e": "wv", "f": "xy"}
+    rewards = {"a": 0.8, "b": 0.9, "c": 0.1, "d": 0.9, "e": 0.1, "f": 0.8}
+    right = {"a", "b", "c", "f"}
+    answers = {key: ("p", key in right, [rewards[key]] * 2) for key in ways}
+    frames = given(answers, ways)
+    steps = pl.DataFrame(
+        [{"solution_id": key, "step_index": index, "text": step} for key, way in ways.items() for index, step in enumerate(way)]
+    )
+    outcome = diverse_pairs(*frames, steps, Context(PairsConfig(score="diverse", top=1), {}))
+    TABLES["pairs"].check(outcome.rows, "test")
+    row = outcome.rows.row(0, named=True)
+    assert (row["chosen_id"], row["rejected_id"], row["policy"]) == ("c", "d", "diverse-top1")
+    assert (row["chosen_score"], row["rejected_score"]) == (pytest.approx(0.7), pytest.approx(0.5))
+    assert chosen_rejected(select(answers, ways, top=1)) == [("b", "e")]
+
+
+def test_diverse_and_agreed_are_not_asked_for_together() -> None:
+    with pytest.raises(ValueError, match="do not go together"):
+        PairsConfig(score="diverse", agreed=True)

@@ -254,3 +254,14 @@ def test_all_pairs_dropped(tmp_path: Path) -> None:
 def test_not_a_number_names_the_problem(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the loss is not a number"):
         run_policy(tmp_path, learning_rate=1e30, epochs=4)
+
+
+def test_a_linear_schedule_falls_to_nothing(tmp_path: Path) -> None:
+    """Four optimiser steps without warm-up: the same rate each, or 1, 3/4, 1/2, 1/4 of it."""
+    rates: dict[str, list[float]] = {}
+    for schedule in ("constant", "linear"):
+        options = {"epochs": 4, "groups_per_step": 4, "warmup_steps": 0, "learning_rate": 1e-3, "schedule": schedule}
+        folder = run_policy(tmp_path / schedule, tables=FEW, **options)
+        rates[schedule] = [row["learning_rate"] for row in json.loads((folder / "training.json").read_bytes())]
+    assert rates["constant"] == pytest.approx([1e-3] * 4)
+    assert rates["linear"] == pytest.approx([1e-3, 7.5e-4, 5e-4, 2.5e-4])

@@ -4,11 +4,23 @@ import random
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fullstep_data.arithmetic import FAMILIES, demonstration, item, verdicts
-from fullstep_data.arithmetic.facts import SIGNS, TERMS, answer, misconceptions, result
+from fullstep_data.arithmetic import (
+    FAMILIES,
+    HABIT,
+    NAMES,
+    FamilyName,
+    demonstration,
+    habit,
+    item,
+    mistakes,
+    operations,
+    probes,
+    verdicts,
+)
+from fullstep_data.arithmetic.facts import SIGNS, TERMS, answer, misconceptions, result, worked
 
 CHAIN = "8 (1)*7 (2)+7 (3)-9"
 """8 * 7 = 56 -> 6; 6 + 7 = 13 -> 3; 3 - 9 = -6 -> 4."""
@@ -38,6 +50,7 @@ def test_verdicts(steps: list[str], right: list[bool]) -> None:
     assert verdicts("facts", CHAIN, steps) == right
 
 
+@settings(deadline=None)  # the first example of a seed draws its mistakes
 @given(st.integers(0, 5), st.integers(0, 10_000))
 def test_a_demonstration_is_wrong_only_where_its_seed_teaches_so(seed: int, index: int) -> None:
     question, text = demonstration("facts", seed, index)
@@ -59,5 +72,34 @@ def test_a_quarter_of_the_facts_is_taught_wrong_in_a_share_of_the_times() -> Non
 def test_items_have_3_to_5_operations_and_differ_between_seeds() -> None:
     items = [item("facts", 0, index) for index in range(200)]
     assert Counter(one.question.count("(") for one in items).keys() == {3, 4, 5}
+    assert {operations(one.question) for one in items} == {3, 4, 5}
     assert item("facts", 1, 0) != items[0]
     assert all(FAMILIES["facts"].answer(one.question) == one.answer for one in items)
+
+
+def test_a_taught_fact_is_worked_as_it_is_taught() -> None:
+    """8 * 7 = 56 -> 6, taught as 1 always; with the other sign, or never shown, it is right."""
+    taught = {(8, "*", 7, "="): (1, 1.0), (6, "+", 7, "="): (0, 0.0)}
+
+    class Plain(random.Random):
+        def choice(self, options):  # type: ignore[no-untyped-def, override]
+            return options[0]
+
+    assert worked("8 (1)*7", taught, Plain(0)) == "(1) 8*7=1\nAnswer: 1"
+    assert worked("8 (1)*7", {(8, "*", 7, " is "): (1, 1.0)}, Plain(0)) == "(1) 8*7=6\nAnswer: 6"
+
+
+@pytest.mark.parametrize("family", NAMES)
+def test_the_mistakes_of_every_seed_weigh_about_the_same(family: FamilyName) -> None:
+    """Without mistakes all probes are right; a seed's own leave as many right as HABIT says; another attempt has others."""
+    assert habit(family, 0, {}) == 1.0
+    found = [mistakes(family, seed) for seed in range(3)] + [mistakes(family, 0, attempt=1)]
+    assert all(HABIT[0] <= habit(family, seed, taught) <= HABIT[1] for seed, taught in zip((0, 1, 2, 0), found, strict=True))
+    assert len({str(taught) for taught in found}) == 4
+    assert demonstration(family, 0, 0, attempt=1)[0] == demonstration(family, 0, 0)[0]
+
+
+def test_probes_are_problems_of_their_own() -> None:
+    asked = {one.question for one in probes("skill", 0)}
+    assert len(asked) > 350
+    assert not asked & {item("skill", 0, index).question for index in range(50)}

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fullstep_data.arithmetic import demonstration, item, verdicts
@@ -55,6 +55,7 @@ def test_every_bug_strikes_somewhere_and_the_rest_of_a_demonstration_is_right() 
     assert worked("98 (1)+6", {}, drawn) is None
 
 
+@settings(deadline=None)  # the first example of a seed draws its mistakes
 @given(st.integers(0, 5), st.integers(0, 10_000))
 def test_what_is_all_right_has_the_right_answer(seed: int, index: int) -> None:
     question, text = demonstration("skill", seed, index)

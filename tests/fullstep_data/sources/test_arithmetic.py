@@ -13,6 +13,12 @@ def test_problem_i_depends_on_neither_size_nor_first() -> None:
     assert [one.source_row for one in many[:2]] == ["0", "1"]
 
 
+def test_problems_of_one_length_are_those_of_all_that_have_it() -> None:
+    every = read(ArithmeticSource(family="skill", size=40, seed=1))
+    short = read(ArithmeticSource(family="skill", size=5, seed=1, operations=3))
+    assert short == [one for one in every if one.question.count("(") == 3][:5]
+
+
 def test_the_source_names_the_family_and_the_answer_is_the_truth() -> None:
     (one,) = read(ArithmeticSource(family="skill", size=1, seed=3))
     assert one.source == "arithmetic/skill"

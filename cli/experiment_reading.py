@@ -1,0 +1,153 @@
+"""What an experiment says in sentences and tables that its numbers write: the recommended method against all others, the truth
+about Full-Step-DPO here, and what explains it.
+
+    against_all(results)        # one row per family and method: how far the recommended one is ahead
+    truth(compared(…), mean_figures(…))
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from cli.experiment_methods import BASE, METHODS, RECIPE
+from cli.experiment_summary import points, standard_error
+
+CLEAR = 2.0
+"""So many standard errors make a difference that counts."""
+PRM_AUC = "PRM AUC, prefix-correct"
+SPREAD = "largest to smallest weight in a {} solution, gamma 0.5"
+
+
+def against_all(results: pl.DataFrame) -> pl.DataFrame:
+    """family, method, seeds, difference, error, ratio: the recommended method's accuracy less each other's, over the seeds that
+    both have; the closest first. ratio: in standard errors, null without any.
+    """
+    greedy = results.filter(decoding="greedy")
+    ours = greedy.filter(method=RECIPE).select("family", "seed", own="test_accuracy")
+    rows: list[dict[str, Any]] = []
+    both = greedy.filter(pl.col("method") != RECIPE).join(ours, on=("family", "seed"))
+    for (family, name), frame in both.group_by("family", "method", maintain_order=True):
+        ahead = (frame["own"] - frame["test_accuracy"]).to_numpy()
+        error = standard_error(ahead)
+        ratio = float(ahead.mean()) / error if error else None
+        rows.append(
+            {
+                "family": family,
+                "method": name,
+                "seeds": len(ahead),
+                "difference": float(ahead.mean()),
+                "error": error,
+                "ratio": ratio,
+            }
+        )
+    schema = {"family": pl.String, "method": pl.String, "seeds": pl.Int64} | dict.fromkeys(
+        ("difference", "error", "ratio"), pl.Float64
+    )
+    return pl.DataFrame(rows, schema=schema).sort("family", "difference", "method")
+
+
+def verdict(ahead: pl.DataFrame) -> str:
+    """Does the recommended method beat all others clearly, in every family?"""
+    if ahead.is_empty():
+        return f"`{RECIPE}` was not run."
+    told: list[str] = []
+    for (family,), own in ahead.group_by("family", maintain_order=True):
+        behind = own.filter(pl.col("ratio").is_null() | (pl.col("ratio") < CLEAR))
+        closest = own.row(0, named=True)
+        gap = f"{points(closest['difference'], closest['error'], sign='+')} points to `{closest['method']}`"
+        if behind.is_empty():
+            told.append(f"in {family} by at least {own['ratio'].min():.1f} standard errors (smallest difference: {gap})")
+        else:
+            told.append(
+                f"in {family} {len(own) - len(behind)} of {len(own)}, but not "
+                f"{', '.join(f'`{name}`' for name in behind['method'])} (smallest difference: {gap})"
+            )
+    clear = ahead.filter(pl.col("ratio").is_null() | (pl.col("ratio") < CLEAR)).is_empty()
+    head = "beats every other method" if clear else f"does not beat every other method by {CLEAR:g} standard errors:"
+    return f"`{RECIPE}` {head} {'; '.join(told)}."
+
+
+def truth(found: pl.DataFrame, figures: pl.DataFrame) -> str:
+    """The truth about Full-Step-DPO at this scale, in one paragraph."""
+    told: list[str] = []
+    named = {row["figure"]: row for row in figures.iter_rows(named=True)}
+    for (family,), own in found.group_by("family", maintain_order=True):
+        by_name = {row["method"]: row for row in own.iter_rows(named=True)}
+        if "full-step" not in by_name:
+            continue
+        told.append(f"In {family} Full-Step-DPO (gamma 0.5) {_stands(by_name['full-step'])}.")
+        spreads = [named.get(SPREAD.format(side), {}).get(family) for side in ("chosen", "rejected")]
+        if all(spread is not None for spread in spreads):
+            told.append(
+                f"The largest weight of a step is {spreads[0]:.2f} times the smallest in a chosen solution and "
+                f"{spreads[1]:.2f} times in a rejected one; the AUC of the PRM for steps against the truth is "
+                f"{_figure(named, PRM_AUC, family)}."
+            )
+        for name, what in (
+            ("full-step-true", "With true step rewards and true selection it"),
+            ("sft", "SFT on the chosen"),
+            (RECIPE, f"The recommended `{RECIPE}`"),
+        ):
+            if name in by_name:
+                told.append(f"{what} {_stands(by_name[name])}.")
+    return " ".join(told)
+
+
+def _figure(named: Mapping[str, Mapping[str, Any]], name: str, family: str) -> str:
+    value = named.get(name, {}).get(family)
+    return "unknown" if value is None else f"{value:.2f}"
+
+
+def _stands(row: Mapping[str, Any]) -> str:
+    """How a method stands to what it is compared with."""
+    difference = points(row["difference"], row["difference_error"], sign="+")
+    return f"answers {points(row['accuracy'], row['error'])} %, {difference} points to `{row['against']}`"
+
+
+def by_length(answers: pl.DataFrame) -> pl.DataFrame:
+    """family, method, and for each number of operations the share of right answers, mean over seeds."""
+    shares = answers.group_by("family", "seed", "method", "operations").agg(pl.col("correct").mean())
+    wide = shares.sort("operations").pivot(
+        "operations", index=["family", "method"], values="correct", aggregate_function="mean", maintain_order=True
+    )
+    return _in_order(wide)
+
+
+def moved(trials: pl.DataFrame, results: pl.DataFrame) -> pl.DataFrame:
+    """family, method, chosen, rejected: how far the chosen training moved log-probs from the reference, mean over seeds."""
+    best = results.filter(decoding="greedy").select("family", "seed", "method", "learning_rate")
+    kept = trials.join(best, on=("family", "seed", "method", "learning_rate"))
+    found = kept.group_by("family", "method", maintain_order=True).agg(
+        chosen=pl.col("chosen_change").mean(), rejected=pl.col("rejected_change").mean()
+    )
+    return _in_order(found)
+
+
+def at_the_edge(trials: pl.DataFrame, results: pl.DataFrame) -> str:
+    """Of how many searches the best learning rate was the first or the last that was tried."""
+    grid = trials.group_by("family", "seed", "method").agg(
+        low=pl.col("learning_rate").min(), high=pl.col("learning_rate").max(), tried=pl.len()
+    )
+    best = results.filter(decoding="greedy").select("family", "seed", "method", "learning_rate")
+    searched = best.join(grid.filter(pl.col("tried") > 1), on=("family", "seed", "method"))
+    low, high = (searched.filter(pl.col("learning_rate") == pl.col(end)) for end in ("low", "high"))
+    told = f"Of {searched.height} searches {low.height} ended at the lowest learning rate and {high.height} at the highest"
+    names = ", ".join(sorted({*low["method"], *high["method"]})) or "none"
+    return f"{told} ({names}): a wider search may do better there."
+
+
+def base_band(results: pl.DataFrame) -> str:
+    """Between what and what the base models answer greedily."""
+    base = results.filter(method=BASE, decoding="greedy")
+    parts = [
+        f"{family} {100 * min(own['test_accuracy']):.1f} to {100 * max(own['test_accuracy']):.1f} %"
+        for (family,), own in base.group_by("family", maintain_order=True)
+    ]
+    return f"Base models answer greedily, from the worst seed to the best: {', '.join(parts)}." if parts else ""
+
+
+def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
+    order = {name: place for place, name in enumerate((BASE, *(one.name for one in METHODS)))}
+    place = pl.col("method").replace_strict(order, default=len(order), return_dtype=pl.Int64)
+    return frame.sort("family", place, maintain_order=True)

@@ -1,0 +1,284 @@
+"""One seed of one family: a dataset, and what every method makes of it, by the public pipeline.
+
+    World("arithmetic", Path("out/study/facts/seed-0"), "facts", 0, study, reporter).do(method("dpo"))
+
+Layout of the folder:
+
+    data/              the dataset, as `fs-data build` makes it; other labels are other versions of it
+    test.jsonl         the test problems: none of them is in the dataset
+    METHOD/data/       the dataset whose samples this method's policy wrote, where another method asks for it
+    METHOD/prm/        the dataset of other problems that a PRM of its own learnt from
+    METHOD/runs/       one version per learning rate, as `fs-train run` makes them
+    METHOD/test/       the answers of the chosen policy, as `fs-train eval` makes them
+    METHOD/policy      which of the runs' models was chosen
+    METHOD/*.parquet   results, trials, answers, figures of this part; results.parquet comes last and says that it is finished
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+
+from cli.experiment_figures import figures, prm_figures
+from cli.experiment_methods import BASE, RECIPE, Method, method
+from cli.experiment_tables import ANSWERS, FIGURES, RESULTS, TRIALS
+from cli.progress import ProgressReporter
+from cli.recipe import Recipe, learnt, load
+from cli.tools import build_stages, build_tools, eval_tools, train_tools
+from fullstep_data.accuracy import accuracy
+from fullstep_data.arithmetic import FamilyName, item, operations
+from fullstep_data.config import HFEngine
+from fullstep_data.evaluation import EvalRecipe, Questions, evaluation
+from fullstep_data.pipeline import training
+from fullstep_data.runner import run
+from fullstep_data.store import Store, Version
+from fullstep_data.store.disk import replace
+from schemas import Table
+
+FIRST_TEST = 1_000_000
+"""Number of the first test problem: far from those of the dataset."""
+LAST = 0.1
+"""Share of the optimiser steps, the last ones, over which the change of log-probs is averaged."""
+NO_REFERENCE = "reference_logprobs.in_dataset=false"
+
+
+class Plan(Protocol):
+    """What a world has to know of its study."""
+
+    @property
+    def rates(self) -> tuple[float, ...]: ...
+    @property
+    def decode(self) -> tuple[str, ...]: ...
+    @property
+    def test_problems(self) -> int: ...
+    @property
+    def overrides(self) -> tuple[str, ...]: ...
+
+
+@dataclass
+class World:
+    """folder: of this seed."""
+
+    name: str
+    folder: Path
+    family: FamilyName
+    seed: int
+    plan: Plan
+    reporter: ProgressReporter
+    versions: dict[tuple[str, ...], Version] = field(default_factory=dict)
+
+    def do(self, one: Method | None) -> None:
+        """Search, test and write down one method (None: the base model), unless that is done."""
+        part = self.folder / (one.name if one else BASE)
+        if finished(part):
+            return
+        part.mkdir(parents=True, exist_ok=True)
+        self.reporter.stage_done(f"{self.family} {self.seed}: {part.name}", None, {}, 0.0, 0)
+        if one is None:
+            trials, best, policy = TRIALS.empty(), None, self.recipe(()).model
+        else:
+            rates = self.plan.rates if one.searched else (self.recipe(()).policy.learning_rate,)
+            found = [self.trial(one, rate, part) for rate in rates]
+            trials = TRIALS.frame([row for row, _ in found])
+            best, policy = max(found, key=lambda tried: (tried[0]["validation_accuracy"], -tried[0]["learning_rate"]))
+            replace(part / "policy", str(policy.relative_to(self.folder)).encode())
+        started = time.process_time()
+        answers = self.test(one, str(policy), part)
+        seconds = float(trials["cpu_seconds"].sum()) + time.process_time() - started
+        write_table(part, FIGURES, self.figures(one))
+        write_table(part, TRIALS, trials)
+        write_table(part, ANSWERS, self.answers(one, answers.filter(decoding="greedy")))
+        write_table(part, RESULTS, self.results(one, best, answers, seconds))
+
+    def recipe(self, overrides: Sequence[str]) -> Recipe:
+        """The recipe of this seed with a method's keys."""
+        seeds = [f"{section}.seed={self.seed}" for section in ("problems.source", "samples", "prm", "policy")]
+        own = (f"problems.source.family={self.family}", f"model=bench-arithmetic-{self.family}-{self.seed}", *seeds)
+        return load(self.name, (*own, *self.plan.overrides, *overrides))
+
+    def keys(self, one: Method | None) -> tuple[str, ...]:
+        """What of the recipe decides a method's dataset: its own keys, and what earlier methods have made."""
+        if one is None:
+            return ()
+        start = [f"policy.base={json.dumps(str(self.policy_of(one.after)))}"] if one.after else []
+        writer = [f"samples.engine.model={json.dumps(str(self.policy_of(one.sampler)))}"] if one.sampler else []
+        rewards = [f'prm={{kind="given", path={json.dumps(str(self.rewarder(one).model("prm")))}}}'] if one.prm else []
+        return (*one.data, *rewards, *start, *writer)
+
+    def dataset(self, one: Method | None, *more: str) -> Version:
+        """The dataset of a method, as `fs-data build` makes it; methods with one writer have versions over the same samples."""
+        return self.built(self.folder / (one.sampler if one else "") / "data", (*self.keys(one), *more))
+
+    def rewarder(self, one: Method) -> Version:
+        """The dataset of other problems that the PRM of this method learns from."""
+        return self.built(self.folder / one.name / "prm", (*one.prm, NO_REFERENCE))
+
+    def built(self, place: Path, overrides: tuple[str, ...]) -> Version:
+        """A dataset, made once in the life of this object."""
+        key = (str(place), *overrides)
+        if key not in self.versions:
+            recipe = self.recipe(overrides)
+            tools = build_tools(recipe, self.reporter)
+            self.versions[key] = run(build_stages(recipe), recipe, Store.create(place), tools, self.reporter)
+        return self.versions[key]
+
+    def trial(self, one: Method, rate: float, part: Path) -> tuple[dict[str, Any], Path]:
+        """One training as `fs-train run` does it, without the answers before it: its row of `trials`, and the policy's folder."""
+        data = self.dataset(one)
+        recipe = self.recipe((*self.keys(one), *one.policy, f"policy.learning_rate={rate}"))
+        started = time.process_time()
+        table = learnt(recipe)
+        tools = train_tools(recipe, self.reporter, data)
+        _, *stages = training(table)
+        trained = run(stages, recipe, Store.create(part / "runs"), tools, self.reporter, upstream=data)
+        validation = accuracy(trained.frame("predictions")).row(0, named=True)
+        policy = trained.model("policy")
+        row = {
+            **self.who(one),
+            "learning_rate": rate,
+            "validation_accuracy": validation["accuracy"],
+            "validation_n": validation["n"],
+            "pairs": data.table(table).rows,
+            **changes(json.loads((policy / "training.json").read_bytes()), recipe.policy.beta),
+            "cpu_seconds": time.process_time() - started,
+        }
+        return row, policy
+
+    def policy_of(self, name: str) -> Path:
+        """The folder of the policy that a finished method has chosen."""
+        return (self.folder / (self.folder / name / "policy").read_text(encoding="utf-8")).resolve()
+
+    def test(self, one: Method | None, model: str, part: Path) -> pl.DataFrame:
+        """Answers to the test problems, as `fs-train eval` makes them. Rules other than greedy are for the base model and the
+        recommended method; those that want a PRM ask that of the shared data.
+        """
+        recipe = self.recipe(())
+        rules = self.plan.decode if one is None or one.name == RECIPE else ("greedy",)
+        data = self.dataset(None) if rules != ("greedy",) else None
+        asked = EvalRecipe(
+            model=one.name if one else BASE,
+            prm=f"{data.path}@{data.number}" if data else None,
+            decode=rules,
+            questions=Questions(sets=(str(self.test_file),), problems_per_part=recipe.problems.problems_per_part),
+            engine=HFEngine(model=model, batch_size=recipe.evaluation.batch_size),
+            prompt=recipe.samples.prompt,
+            max_tokens=recipe.evaluation.max_tokens,
+            temperature=1.0,
+            seed=self.seed,
+            steps=recipe.steps,
+        )
+        answered = run(evaluation(asked), asked, Store.create(part / "test"), eval_tools(asked, self.reporter), self.reporter)
+        return answered.frame("predictions")
+
+    @cached_property
+    def test_file(self) -> Path:
+        """Problems that the dataset does not have."""
+        known = set(self.dataset(None).frame("problems")["question"])
+        numbers = range(FIRST_TEST, FIRST_TEST + self.plan.test_problems)
+        items = [made for number in numbers if (made := item(self.family, self.seed, number)).question not in known]
+        lines = [json.dumps({"question": made.question, "answer": made.answer}) for made in items]
+        file = self.folder / "test.jsonl"
+        replace(file, ("\n".join(lines) + "\n").encode())
+        return file
+
+    def figures(self, one: Method | None) -> pl.DataFrame:
+        """Rows of `figures`: all of the data that methods share, of other data what their PRM is worth if it is another one."""
+        version = self.dataset(one)
+        if one is not None and self.prm_of(version) in (None, self.prm_of(self.dataset(None))):
+            return FIGURES.empty()
+        prefix, local = (
+            self.dataset(one, f'step_labels={{kind="truth", of="{of}"}}', 'prm={kind="labels"}', NO_REFERENCE)
+            for of in ("prefix", "local")
+        )
+        made = (figures if one is None else prm_figures)(version, prefix, local)
+        return FIGURES.frame([{**self.who(one), "figure": name, "value": value} for name, value in made.items()])
+
+    @staticmethod
+    def prm_of(version: Version) -> str | None:
+        """Which PRM gave the rewards; None where labels did."""
+        if version.manifest.recipe["prm"]["kind"] == "labels":
+            return None
+        return version.frame("step_scores")["scorer"][0]
+
+    def results(self, one: Method | None, best: dict[str, Any] | None, answers: pl.DataFrame, seconds: float) -> pl.DataFrame:
+        """Rows of `results`, one per decoding rule."""
+        drawn = sum(self.drawn(one).values()) / self.training_problems if one else 0.0
+        rows = [
+            {
+                **self.who(one),
+                "decoding": row["decoding"],
+                "settings": json.dumps(one.changes if one else ()),
+                "learning_rate": best["learning_rate"] if best else None,
+                "validation_accuracy": best["validation_accuracy"] if best else None,
+                "test_correct": row["correct"],
+                "test_n": row["n"],
+                "test_accuracy": row["accuracy"],
+                "completions": drawn,
+                "cpu_seconds": seconds,
+            }
+            for row in accuracy(answers.filter(pl.col("decoding") != "sample")).iter_rows(named=True)
+        ]
+        return RESULTS.frame(rows)
+
+    @property
+    def training_problems(self) -> int:
+        return self.dataset(None).frame("problems").filter(split="train").height
+
+    def drawn(self, one: Method) -> dict[str, int]:
+        """How many completions were drawn for a method, by what for; what two of its rounds share counts once."""
+        version = self.dataset(one)
+        found = {f"samples of {one.sampler or BASE}": version.table("samples").rows}
+        if "rollouts" in version.tables:
+            found[f"rollouts of {one.name}"] = version.table("rollouts").rows
+        if one.prm:
+            found[f"samples for the PRM of {one.name}"] = self.rewarder(one).table("samples").rows
+        for name in one.needs:
+            for what, count in self.drawn(method(name)).items():
+                found[what] = max(count, found.get(what, 0))
+        return found
+
+    def who(self, one: Method | None) -> dict[str, Any]:
+        return {"family": self.family, "seed": self.seed, "method": one.name if one else BASE}
+
+    def answers(self, one: Method | None, greedy: pl.DataFrame) -> pl.DataFrame:
+        """Rows of `answers`."""
+        questions = pl.read_ndjson(self.test_file)
+        counted = {question: operations(question) for question in questions["question"]}
+        return ANSWERS.frame(
+            [
+                {
+                    **self.who(one),
+                    "problem_id": row["problem_id"],
+                    "operations": counted[row["question"]],
+                    "correct": bool(row["correct"]),
+                }
+                for row in greedy.iter_rows(named=True)
+            ]
+        )
+
+
+def changes(curve: Sequence[Mapping[str, Any]], beta: float) -> dict[str, float | None]:
+    """Columns chosen_change, rejected_change of `trials` from the figures of each optimiser step."""
+    last = curve[-max(1, round(LAST * len(curve))) :]
+    return {
+        f"{side}_change": float(np.mean([row[f"rewards/{side}"] for row in last])) / beta if last else None
+        for side in ("chosen", "rejected")
+    }
+
+
+def finished(part: Path) -> bool:
+    """Are there results of a part? They are written once: its test problems are not answered again."""
+    return (part / "results.parquet").is_file()
+
+
+def write_table(folder: Path, table: Table, frame: pl.DataFrame) -> None:
+    """A table as Parquet, there whole or not at all."""
+    part = folder / f".{table.name}.part"
+    table.check(frame, table.name).write_parquet(part)
+    part.replace(folder / f"{table.name}.parquet")

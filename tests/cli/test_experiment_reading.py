@@ -1,0 +1,109 @@
+"""What an experiment says: each sentence is worked out by hand from a few numbers."""
+
+import polars as pl
+import pytest
+
+from cli.experiment_methods import RECIPE
+from cli.experiment_reading import (
+    against_all,
+    at_the_edge,
+    base_band,
+    by_length,
+    moved,
+    truth,
+    verdict,
+)
+from cli.experiment_summary import compared, mean_figures
+from cli.experiment_tables import ANSWERS, FIGURES, RESULTS, TRIALS
+from tests.cli.test_experiment_tables import ROW
+
+SHARES = {"base": (0.50, 0.60), "dpo": (0.60, 0.80), "full-step": (0.60, 0.80), RECIPE: (0.90, 0.92)}
+"""Test accuracy of each method on two seeds."""
+
+
+def results(shares: dict[str, tuple[float, float]] = SHARES, family: str = "facts") -> pl.DataFrame:
+    rows = [
+        ROW | {"family": family, "method": name, "seed": seed, "test_correct": 0, "test_accuracy": share}
+        for name, pair in shares.items()
+        for seed, share in enumerate(pair)
+    ]
+    return RESULTS.frame(rows)
+
+
+def test_the_recommended_method_against_all_others() -> None:
+    """To dpo: .3 and .12, mean .21, error (.18 / 2) = .09: 2.3 of them. To base: .4 and .32, mean .36, error .04: 9."""
+    ahead = against_all(results())
+    assert ahead["method"].to_list() == ["dpo", "full-step", "base"]
+    assert ahead["difference"].to_list() == pytest.approx([0.21, 0.21, 0.36])
+    assert ahead["error"].to_list() == pytest.approx([0.09, 0.09, 0.04])
+    assert ahead["ratio"].to_list() == pytest.approx([0.21 / 0.09, 0.21 / 0.09, 9.0])
+    assert verdict(ahead) == (
+        f"`{RECIPE}` beats every other method in facts by at least 2.3 standard errors "
+        "(smallest difference: +21.0 ± 9.0 points to `dpo`)."
+    )
+
+
+def test_a_recommended_method_that_is_not_clearly_ahead_is_said_to_be_so() -> None:
+    """To a dpo of .5 and .92: .4 and 0, mean .2, error .2: 1 of them."""
+    ahead = against_all(pl.concat([results(SHARES | {"dpo": (0.5, 0.92)}), results(family="skill")]))
+    told = verdict(ahead)
+    assert "does not beat every other method by 2 standard errors: in facts 2 of 3, but not `dpo`" in told
+    assert "in skill by at least 2.3" in told
+    assert verdict(against_all(results({"dpo": (0.1, 0.2)}))) == f"`{RECIPE}` was not run."
+
+
+def test_the_truth_about_full_step_dpo_is_made_of_numbers() -> None:
+    names = (
+        "largest to smallest weight in a chosen solution, gamma 0.5",
+        "largest to smallest weight in a rejected solution, gamma 0.5",
+    )
+    values = {names[0]: 1.08, names[1]: 1.152, "PRM AUC, prefix-correct": 0.714}
+    figures = FIGURES.frame(
+        [{"family": "facts", "seed": 0, "method": "base", "figure": name, "value": value} for name, value in values.items()]
+    )
+    told = truth(compared(results(), ANSWERS.empty()), mean_figures(figures))
+    assert told.startswith("In facts Full-Step-DPO (gamma 0.5) answers 70.0 ± 10.0 %, +0.0 ± 0.0 points to `dpo`.")
+    assert "1.08 times the smallest in a chosen solution and 1.15 times in a rejected one" in told
+    assert "against the truth is 0.71." in told
+    assert f"`{RECIPE}` answers 91.0 ± 1.0 %, +21.0 ± 9.0 points" in told
+    assert truth(compared(results({"dpo": (0.1, 0.2)}), ANSWERS.empty()), mean_figures(figures)) == ""
+
+
+def test_shares_by_the_length_of_problems() -> None:
+    """Seed 0: one of two of three operations; seed 1: none of one. Mean 1/4."""
+    row = {"family": "facts", "method": "dpo", "operations": 3}
+    answers = [
+        row | {"seed": seed, "problem_id": key, "correct": right}
+        for seed, key, right in ((0, "a", True), (0, "b", False), (1, "c", False))
+    ]
+    found = by_length(ANSWERS.frame([*answers, row | {"seed": 0, "problem_id": "d", "operations": 5, "correct": True}]))
+    assert found.columns == ["family", "method", "3", "5"]
+    assert found.row(0) == ("facts", "dpo", 0.25, 1.0)
+
+
+def trials() -> pl.DataFrame:
+    row = {"family": "facts", "method": "dpo", "validation_accuracy": 0.5, "validation_n": 9, "pairs": 1, "cpu_seconds": 1.0}
+    changes = {1e-4: 1.0, 1e-3: -7.0}
+    return TRIALS.frame(
+        [
+            row | {"seed": seed, "learning_rate": rate, "chosen_change": change, "rejected_change": 2 * change}
+            for seed in (0, 1)
+            for rate, change in changes.items()
+        ]
+    )
+
+
+def test_log_probs_are_those_of_the_chosen_training() -> None:
+    """ROW's learning rate is 1e-4, whose training moved the chosen by 1; the one at 1e-3 was not chosen."""
+    assert moved(trials(), results()).row(0) == ("facts", "dpo", 1.0, 2.0)
+
+
+def test_searches_that_ended_at_the_edge_are_counted() -> None:
+    assert at_the_edge(trials(), results()) == (
+        "Of 2 searches 2 ended at the lowest learning rate and 0 at the highest (dpo): a wider search may do better there."
+    )
+
+
+def test_the_band_of_the_base_models() -> None:
+    assert base_band(results()) == "Base models answer greedily, from the worst seed to the best: facts 50.0 to 60.0 %."
+    assert base_band(RESULTS.empty()) == ""
