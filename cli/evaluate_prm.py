@@ -57,21 +57,25 @@ def evaluate_prm(prm: str, data: str, how: Measured) -> None:
     from cli.tools import find_prm  # torch
 
     with progress() as reporter:
-        folder = find_prm(prm, reporter)
-        if is_dataset(data):
-            known, note = _of_dataset(open_version(data), folder, how)
-        else:
-            rows = read_judged(data, how.limit)
-            known, note = annotated(rows, _renderer(folder, how), how.form), f"{len(rows):,} judged solutions"
-        scored, dropped = _scored(known, folder, reporter)
-    report = {"prm": prm, "data": data, "note": note, **measure(known, scored, how.threshold)}
-    report["left_out"] = dict(dropped["reason"].value_counts(sort=True).iter_rows())
+        report = {"prm": prm, "data": data, **prm_report(find_prm(prm, reporter), data, how, reporter)}
     if how.plot:
         write_reliability(report["reliability"], how.plot)
     if how.output == "json":
         print(json.dumps(report, indent=1))
         return
     show([*prm_summary(report), *([Text(f"\nthe reliability of the rewards: {how.plot}")] if how.plot else [])])
+
+
+def prm_report(folder: Path, data: str, how: Measured, reporter: ProgressReporter) -> dict[str, Any]:
+    """`measure` on a dataset, a set or a file, with a note on which of its problems count and what was left out by reason."""
+    if is_dataset(data):
+        known, note = _of_dataset(open_version(data), folder, how)
+    else:
+        rows = read_judged(data, how.limit)
+        known, note = annotated(rows, _renderer(folder, how), how.form), f"{len(rows):,} judged solutions"
+    scored, dropped = _scored(known, folder, reporter)
+    left_out = dict(dropped["reason"].value_counts(sort=True).iter_rows())
+    return {"note": note, **measure(known, scored, how.threshold), "left_out": left_out}
 
 
 def measure(known: Annotated, scored: pl.DataFrame, threshold: float | None) -> dict[str, Any]:

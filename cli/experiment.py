@@ -1,6 +1,7 @@
 """What `fs-train experiment` does: a list of recipes over the public pipeline, for each seed and family → tables and a figure.
 
-    experiment("arithmetic", Path("out/study"), study_of("facts,skill", "5", "default", …))
+    experiment("arithmetic", Path("out/study"), study_of("arithmetic", "facts,skill", "5", "default", …))
+    experiment("my-recipe.toml", Path("out/mine"), …)       # any recipe, with test sets (cli/experiment_recipe.py)
 
 Layout of the folder:
 
@@ -22,22 +23,24 @@ from dataclasses import replace as replaced
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import cast
 
 import polars as pl
 
 from cli.experiment_methods import Method, chosen
+from cli.experiment_recipe import RecipeWorld
 from cli.experiment_summary import compared, experiment_summary
 from cli.experiment_tables import ANSWERS, FIGURES, RESULTS, TRIALS
 from cli.experiment_world import World, write_table
 from cli.progress import progress
+from cli.recipe import load
 from cli.render import show
 from cli.results import CALLS, write_figure
-from fullstep_data.arithmetic import NAMES, FamilyName
+from fullstep_data.arithmetic import NAMES
 from fullstep_data.decoding import parse
 from fullstep_data.store.disk import replace
 from schemas import InputError
 
+BENCH = "arithmetic"
 RATES = (3e-5, 1e-4, 3e-4, 1e-3)
 SETTLED = "study.json"
 QUICK = (
@@ -51,49 +54,67 @@ QUICK = (
 @dataclass(frozen=True)
 class Study:
     """How much is done. overrides: of the recipe, for all methods. decode: rules that the base model is tested under.
-    command: as it was typed. Rates, rules, test problems and overrides are those of the first call into a folder.
+    command: as it was typed. sets: test problems where a recipe is given, at most test_problems of each. prm_sets: labelled steps
+    on which PRMs are measured. Rates, rules, tests and overrides are those of the first call into a folder.
     """
 
-    families: tuple[FamilyName, ...]
+    families: tuple[str, ...]
     seeds: range
     methods: tuple[Method, ...]
     rates: tuple[float, ...] = RATES
     decode: tuple[str, ...] = ("greedy",)
     test_problems: int = 600
     overrides: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+    prm_sets: tuple[str, ...] = ()
     command: str = ""
 
 
 def study_of(
-    family: str,
+    name: str,
+    family: str | None,
     seeds: str,
     methods: str,
-    rates: str,
+    rates: str | None,
     decode: str,
     test_problems: int,
     overrides: tuple[str, ...],
+    sets: str,
+    prm_sets: str,
     *,
     quick: bool,
     command: str,
 ) -> Study:
-    """A study from what was typed. InputError: a family, method, rate or rule that is none."""
-    families = tuple(dict.fromkeys(part.strip() for part in family.split(",")))
-    unknown = [one for one in families if one not in NAMES]
-    if unknown:
-        raise InputError(f"there is no family {unknown[0]!r}", where="--family", next_step=f"families: {', '.join(NAMES)}")
-    try:
-        tried = tuple(sorted({float(rate) for rate in rates.split(",")}))
-    except ValueError:
-        raise InputError("a learning rate is a number", where=f"--rates {rates}", next_step="write it as 1e-4,3e-4") from None
+    """A study of the bench or of a recipe from what was typed. InputError: a family, method, rate or rule that is none, or an
+    option of the one with the other.
+    """
+    families, tests = families_of(name, family), listed(sets)
+    if name == BENCH and (tests or prm_sets):
+        raise InputError(
+            "the bench makes its own test problems and knows the truth of every step",
+            where="--sets" if tests else "--prm-sets",
+            next_step="leave the option out, or name a recipe in place of `arithmetic`",
+        )
+    if name != BENCH and (quick or not tests):
+        raise InputError(
+            "--quick is a size of the bench" if quick else "a study of a recipe needs test problems",
+            where="--quick" if quick else "--sets",
+            next_step="make it small with --test and --set, as --set problems.source.limit=50"
+            if quick
+            else "name sets, files or datasets, as --sets gsm8k,svamp",
+        )
+    tried = rates_of(rates, RATES if name == BENCH else (load(name, overrides).policy.learning_rate,))
     rules = ("greedy", *(rule.name for rule in parse(decode) if rule.name != "greedy"))
     study = Study(
-        families=cast("tuple[FamilyName, ...]", families),
+        families=families,
         seeds=seeds_of(seeds),
-        methods=tuple(chosen(methods)),
+        methods=methods_of(name, methods),
         rates=tried,
         decode=rules,
         test_problems=test_problems,
         overrides=overrides,
+        sets=tests,
+        prm_sets=listed(prm_sets),
         command=command,
     )
     if not quick:
@@ -107,6 +128,52 @@ def study_of(
         test_problems=100,
         overrides=(*QUICK, *overrides),
     )
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The parts of a comma-separated list, each once."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def families_of(name: str, family: str | None) -> tuple[str, ...]:
+    """Families of the bench; of a recipe its name alone. InputError: there is none of that name, or it is a recipe's."""
+    if name != BENCH:
+        if family is not None:
+            raise InputError("a recipe has no families", where="--family", next_step="leave the option out")
+        return (Path(name).stem,)
+    families = listed(family if family is not None else ",".join(NAMES))
+    unknown = [one for one in families if one not in NAMES]
+    if unknown or not families:
+        shown = unknown[0] if unknown else ""
+        raise InputError(f"there is no family {shown!r}", where="--family", next_step=f"families: {', '.join(NAMES)}")
+    return families
+
+
+def rates_of(text: str | None, default: tuple[float, ...]) -> tuple[float, ...]:
+    """Learning rates, from the smallest. InputError: one is no number."""
+    if text is None:
+        return default
+    try:
+        return tuple(sorted({float(rate) for rate in text.split(",")}))
+    except ValueError:
+        raise InputError("a learning rate is a number", where=f"--rates {text}", next_step="write it as 1e-4,3e-4") from None
+
+
+def methods_of(name: str, text: str) -> tuple[Method, ...]:
+    """Methods by name or group. A recipe can do without those of the bench in a group. InputError: such a one is named."""
+    methods = tuple(chosen(text))
+    if name == BENCH:
+        return methods
+    named = [one.name for one in methods if one.of_bench and one.name in listed(text)]
+    if named or all(one.of_bench for one in methods):
+        raise InputError(
+            "these methods need problems of the bench, whose truth is known",
+            where=f"--methods {text}",
+            count=len(named) or len(methods),
+            examples=named[:5] or [one.name for one in methods[:5]],
+            next_step="leave them out, or run `fs-train experiment arithmetic`",
+        )
+    return tuple(one for one in methods if not one.of_bench)
 
 
 def seeds_of(text: str) -> range:
@@ -125,7 +192,8 @@ def experiment(name: str, out: Path, study: Study) -> None:
     with progress() as reporter:
         for seed in study.seeds:
             for family in study.families:
-                world = World(name, out / family / f"seed-{seed}", family, seed, study, reporter)
+                kind = World if name == BENCH else RecipeWorld
+                world = kind(name, out / family / f"seed-{seed}", family, seed, study, reporter)
                 for part in (None, *study.methods):
                     world.do(part)
                     _record(out, begun, study.command)
@@ -139,7 +207,8 @@ def settle(out: Path, name: str, study: Study) -> None:
     no method is searched for longer than another, nor the test problems answered twice.
     """
     kept = asdict(study)
-    wanted = {"recipe": name} | {key: kept[key] for key in ("rates", "decode", "test_problems", "overrides")}
+    tests = [key for key in ("sets", "prm_sets") if kept[key]]
+    wanted = {"recipe": name} | {key: kept[key] for key in ("rates", "decode", "test_problems", "overrides", *tests)}
     wanted = json.loads(json.dumps(wanted))
     file = out / SETTLED
     if not file.is_file():

@@ -16,6 +16,10 @@ from fullstep_data.store import Version
 from fullstep_train.prm import held_back
 
 GAMMAS = (0.5, 5.0)
+HABITS = ((0.0, 0.2, "now and then"), (0.2, 0.8, "often"), (0.8, 1.01, "nearly always"))
+"""From which share of its occasions on, and below which, a mistake is one of these."""
+FEW = 5
+"""A task that was met fewer times says nothing of habits."""
 
 SAMPLES = """
 SELECT avg(CAST(correct AS INTEGER)) AS "samples right",
@@ -60,6 +64,7 @@ def figures(version: Version, truth: Version, local: Version) -> dict[str, float
             found[f"weight of a rejected solution on false steps, gamma {gamma:g}"] = on_false
             found["weight of a rejected solution on false steps, gamma 0"] = share_false
     found |= _of_prm(tables, version)
+    found |= bias(version.frame("steps"), _unseen(tables, version), tables["local"])
     counts = {"pairs": tables["pairs"].height, "pairs of next steps": tables["step_pairs"].height}
     return found | {name: float(count) for name, count in counts.items()}
 
@@ -74,13 +79,43 @@ def _of_prm(tables: dict[str, pl.DataFrame], version: Version) -> dict[str, floa
     """AUC of the rewards on the problems that the PRM was not trained on (all, where it learnt from another dataset), against
     its labels and against the truth.
     """
-    scores = tables["step_scores"]
-    if "prm" in version.manifest.models:
-        share = version.manifest.models["prm"].config["validation_share"]
-        held = held_back(tables["step_labels"]["problem_id"].unique().to_list(), share)
-        scores = scores.filter(pl.col("problem_id").is_in(list(held)))
+    scores = _unseen(tables, version)
     kinds = {"outcome": "step_labels", "prefix-correct": "truth", "locally correct": "local"}
     return {f"PRM AUC, {kind}": _auc(scores, tables[table]) for kind, table in kinds.items()}
+
+
+def _unseen(tables: dict[str, pl.DataFrame], version: Version) -> pl.DataFrame:
+    """The rewards on problems that the PRM was not trained on."""
+    scores = tables["step_scores"]
+    if "prm" not in version.manifest.models:
+        return scores
+    share = version.manifest.models["prm"].config["validation_share"]
+    held = held_back(tables["step_labels"]["problem_id"].unique().to_list(), share)
+    return scores.filter(pl.col("problem_id").is_in(list(held)))
+
+
+def bias(steps: pl.DataFrame, scores: pl.DataFrame, local: pl.DataFrame) -> dict[str, float | None]:
+    """Does the PRM flag what the base model has learnt wrong, or learn it? For mistakes that the sampler makes now and then,
+    often and nearly always: AUC of false steps of this kind against all right steps, and how many there are.
+
+    A task is what stands in a step before its result, as 8*7; its habit the share of its steps that are false, over all `local`
+    labels. scores: of the steps that are judged.
+    """
+    task = pl.col("text").str.extract(r"(\d+[-+*]\d+)")
+    known = steps.select("solution_id", "step_index", task.alias("task")).drop_nulls()
+    rated = known.join(local.select("solution_id", "step_index", "label").drop_nulls(), on=("solution_id", "step_index"))
+    met = pl.len().over("task") >= FEW
+    rated = rated.with_columns(habit=pl.when(met).then((~pl.col("label")).mean().over("task")))
+    judged = rated.join(scores.select("solution_id", "step_index", "reward"), on=("solution_id", "step_index"))
+    right = judged.filter("label")
+    found: dict[str, float | None] = {}
+    for low, high, told in HABITS:
+        false = judged.filter(~pl.col("label") & (pl.col("habit") >= low) & (pl.col("habit") < high))
+        both = pl.concat([right, false])
+        split = both["label"].n_unique() == 2
+        found[f"PRM AUC, mistakes made {told}"] = float(roc_auc_score(both["label"], both["reward"])) if split else None
+        found[f"false steps of mistakes made {told}"] = float(false.height)
+    return found
 
 
 def _auc(scores: pl.DataFrame, labels: pl.DataFrame) -> float | None:

@@ -41,6 +41,11 @@ class Method:
         return tuple(dict.fromkeys(filter(None, (self.after, self.sampler))))
 
     @property
+    def of_bench(self) -> bool:
+        """Does it ask for what only problems of the bench have: the truth of steps, or others of a seed or length?"""
+        return any("problems.source" in key or 'kind="truth"' in key for key in (*self.data, *self.prm))
+
+    @property
     def changes(self) -> tuple[str, ...]:
         """All that it changes, as a page shows it."""
         start = [f"policy.base = that of {self.after}"] if self.after else []

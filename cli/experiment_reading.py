@@ -107,7 +107,11 @@ def _stands(row: Mapping[str, Any]) -> str:
 
 def by_length(answers: pl.DataFrame) -> pl.DataFrame:
     """family, method, and for each number of operations the share of right answers, mean over seeds."""
-    shares = answers.group_by("family", "seed", "method", "operations").agg(pl.col("correct").mean())
+    shares = (
+        answers.filter(pl.col("operations").is_not_null())
+        .group_by("family", "seed", "method", "operations")
+        .agg(pl.col("correct").mean())
+    )
     wide = shares.sort("operations").pivot(
         "operations", index=["family", "method"], values="correct", aggregate_function="mean", maintain_order=True
     )

@@ -144,6 +144,9 @@ def experiment_summary(tables: Mapping[str, pl.DataFrame], out: Path) -> list[Re
         blocks.append(section("By decoding rule", _rules(rules)))
     if not tables["figures"].is_empty():
         blocks.append(section("The data, means over seeds", _figures(mean_figures(tables["figures"]))))
+        others = prm_by_method(tables["figures"])
+        if not others.is_empty():
+            blocks.append(section("PRMs of other labels or problems", _others(others)))
     place = shlex.quote(str(out))
     page = (f"python -m cli.results {place} > results.md", "the same as a page, with the figure")
     return [*blocks, next_commands((page, (f"open {place}/results.png", "accuracy by method")))]
@@ -184,6 +187,15 @@ def _rules(rules: pl.DataFrame) -> Table:
     view = plain_table("family", "method", "rule", "seeds", "test", right=("seeds", "test"))
     for row in rules.iter_rows(named=True):
         view.add_row(row["family"], row["method"], row["decoding"], str(row["seeds"]), points(row["accuracy"], row["error"]))
+    return view
+
+
+def _others(frame: pl.DataFrame) -> Table:
+    """A row per figure, a column per method: figures have long names."""
+    named = [f"{method}, {family}" for family, method in frame.select("family", "method").iter_rows()]
+    view = plain_table("figure", *named, right=named)
+    for name in frame.columns[2:]:
+        view.add_row(name, *("" if value is None else f"{value:.3g}" for value in frame[name]))
     return view
 
 

@@ -10,7 +10,9 @@ import polars as pl
 from schemas import Column, Rule, Table
 
 _WHO = (
-    Column("family", pl.String, "Family of problems."),
+    Column(
+        "family", pl.String, "Family of problems; where a recipe was given, of answers and results the test set, else the recipe."
+    ),
     Column("seed", pl.Int32, "Seed of problems, mistakes, base model, samples and trainings."),
     Column("method", pl.String, "Method, as in cli/experiment_methods.py; base: before any training."),
 )
@@ -72,14 +74,20 @@ RESULTS = Table(
 
 ANSWERS = Table(
     name="answers",
-    version=2,
+    version=3,
     grain="one greedy answer to a test problem",
     doc="What paired tests are made of.",
     key=("family", "seed", "method", "problem_id"),
     columns=(
         *_WHO,
         Column("problem_id", pl.String, "The problem."),
-        Column("operations", pl.Int32, "How many operations it asks for.", unit="operations"),
+        Column(
+            "operations",
+            pl.Int32,
+            "How many operations it asks for; null where that is not known.",
+            unit="operations",
+            nullable=True,
+        ),
         Column("correct", pl.Boolean, "Is the answer right?"),
     ),
 )

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import polars as pl
@@ -59,6 +59,10 @@ class Plan(Protocol):
     def test_problems(self) -> int: ...
     @property
     def overrides(self) -> tuple[str, ...]: ...
+    @property
+    def sets(self) -> tuple[str, ...]: ...
+    @property
+    def prm_sets(self) -> tuple[str, ...]: ...
 
 
 @dataclass
@@ -67,7 +71,7 @@ class World:
 
     name: str
     folder: Path
-    family: FamilyName
+    family: str
     seed: int
     plan: Plan
     reporter: ProgressReporter
@@ -165,23 +169,30 @@ class World:
             model=one.name if one else BASE,
             prm=f"{data.path}@{data.number}" if data else None,
             decode=rules,
-            questions=Questions(sets=(str(self.test_file),), problems_per_part=recipe.problems.problems_per_part),
+            questions=self.questions(),
             engine=HFEngine(model=model, batch_size=recipe.evaluation.batch_size),
             prompt=recipe.samples.prompt,
             max_tokens=recipe.evaluation.max_tokens,
-            temperature=1.0,
+            temperature=recipe.samples.temperature,
             seed=self.seed,
             steps=recipe.steps,
         )
         answered = run(evaluation(asked), asked, Store.create(part / "test"), eval_tools(asked, self.reporter), self.reporter)
         return answered.frame("predictions")
 
+    def questions(self) -> Questions:
+        """The test problems."""
+        per_part = self.recipe(()).problems.problems_per_part
+        return Questions(sets=(str(self.test_file),), problems_per_part=per_part)
+
     @cached_property
     def test_file(self) -> Path:
         """Problems that the dataset does not have."""
         known = set(self.dataset(None).frame("problems")["question"])
         numbers = range(FIRST_TEST, FIRST_TEST + self.plan.test_problems)
-        items = [made for number in numbers if (made := item(self.family, self.seed, number)).question not in known]
+        items = [
+            made for number in numbers if (made := item(cast("FamilyName", self.family), self.seed, number)).question not in known
+        ]
         lines = [json.dumps({"question": made.question, "answer": made.answer}) for made in items]
         file = self.folder / "test.jsonl"
         replace(file, ("\n".join(lines) + "\n").encode())

@@ -77,7 +77,8 @@ def page(folder: Path, figure: str) -> str:
         own = found.filter(family=family)
         rows = [[row["method"], *cells(row)] for row in own.iter_rows(named=True)]
         parts += [f"## Methods, family {family}", _reading(own), markdown(HEADERS, rows)]
-    parts += ["## The recommended method against the others", NAMED, markdown(AHEAD, _ahead(ahead))]
+    if not ahead.is_empty():
+        parts += ["## The recommended method against the others", NAMED, markdown(AHEAD, _ahead(ahead))]
     parts += _rules(tables["results"])
     parts += _explained(tables)
     parts += [
@@ -155,8 +156,12 @@ def _explained(tables: Mapping[str, pl.DataFrame]) -> list[str]:
     others = prm_by_method(figures)
     if not others.is_empty():
         parts += ["PRMs that learnt from other labels or problems:", _numbers(others, "family", "method")]
-    parts += [MOVED, _numbers(moved(tables["trials"], tables["results"]), "family", "method")]
+    changed = moved(tables["trials"], tables["results"])
+    if not changed.is_empty():
+        parts += [MOVED, _numbers(changed, "family", "method")]
     lengths = by_length(tables["answers"])
+    if lengths.is_empty():
+        return parts
     names = [f"{name} operations" for name in lengths.columns[2:]]
     rows = [[*row[:2], *(points(share, None) for share in row[2:])] for row in lengths.rows()]
     return [*parts, "## By the length of problems", markdown(("family", "method", *names), rows)]

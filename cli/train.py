@@ -4,7 +4,6 @@ fs-train run tiny --data out/tiny --out out/tiny-run
 fs-train eval --model tiny-random --sets out/tiny --max-tokens 16
 """
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Literal, get_args
@@ -14,6 +13,7 @@ import click
 from cli.command import App, Command
 from cli.processes import Processes, processes_options
 from cli.trackers import trackers_option
+from cli.train_experiment import experiment
 from cli.workers import Parts, workers_options
 
 Preset = Literal["gsm8k", "math", "svamp", "aqua", "metamath"]
@@ -235,61 +235,6 @@ def compare(run_a: str, run_b: str | None, models: tuple[str, str] | None, rules
 
 
 @main.command(
-    "experiment",
-    cls=Command,
-    examples=(
-        "fs-train experiment arithmetic --quick --out out/quick",
-        "fs-train experiment arithmetic --seeds 5 --methods default,gamma --out out/study",
-    ),
-)
-@click.argument("name", type=click.Choice(("arithmetic",)))
-@click.option("--out", required=True, metavar="DIR", help="Folder of the study: datasets, runs, answers, tables.")
-@click.option("--seeds", default="1", show_default=True, metavar="N|A-B", help="How many, from 0, or which: a pipeline each.")
-@click.option("--family", default="facts,skill", show_default=True, metavar="NAME,…", help="Families of problems.")
-@click.option(
-    "--methods",
-    default="default",
-    show_default=True,
-    metavar="NAME,…",
-    help="Methods or groups: default, long, rounds, losses, gamma, selection, labels, prm, lengths.",
-)
-@click.option(
-    "--rates", default="3e-5,1e-4,3e-4,1e-3", show_default=True, metavar="RATE,…", help="Learning rates tried for every method."
-)
-@click.option(
-    "--decode", default="greedy", show_default=True, metavar="RULE,…", help="Rules that the base model is tested under."
-)
-@click.option("--test", "test_problems", default=600, show_default=True, type=click.IntRange(min=1), help="Test problems.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe for all methods.")
-@click.option("--quick", is_flag=True, help="A minute's worth: one family, a small dataset, three methods, one learning rate.")
-def experiment(
-    name: str,
-    out: str,
-    seeds: str,
-    family: str,
-    methods: str,
-    rates: str,
-    decode: str,
-    test_problems: int,
-    overrides: tuple[str, ...],
-    quick: bool,
-) -> None:
-    """Compare methods on a bench whose truth is known: every method, every seed, the same search.
-
-    Each seed makes its own problems, base model, samples and PRM; learning rates are chosen on validation problems and the
-    test problems are answered once. Parts that are finished are kept: run the same command again after an interruption, or
-    with more seeds, families or methods; the folder keeps rates, rules, test problems and --set of its first call. Tables
-    are Parquet files in DIR; `python -m cli.results DIR` writes the page.
-    """
-    from cli.experiment import experiment as run_experiment
-    from cli.experiment import study_of
-
-    command = shlex.join(["fs-train", *sys.argv[1:]])
-    study = study_of(family, seeds, methods, rates, decode, test_problems, overrides, quick=quick, command=command)
-    run_experiment(name, Path(out), study)
-
-
-@main.command(
     "push",
     cls=Command,
     examples=(
@@ -397,6 +342,8 @@ def eval_prm(
     )
     evaluate_prm(prm, data, how)
 
+
+main.add_command(experiment)
 
 if __name__ == "__main__":
     sys.exit(main())

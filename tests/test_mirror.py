@@ -25,6 +25,7 @@ WITHOUT_TEST_FILE = {
     "fullstep_data/grading/worker.py": "the grader's processes: tests/fullstep_data/grading/test_grader.py",
     "fullstep_data/workers/process.py": "what a worker process runs: tests/fullstep_data/workers/test_processes.py",
     "cli/data.py": "options and one call each: tests/cli/test_help.py runs every command",
+    "cli/train_experiment.py": "options and one call: tests/cli/test_experiment.py, test_experiment_recipe.py",
     "cli/data_exchange.py": "options and one call each: tests/cli/test_hub.py, test_interchange.py",
     "cli/train.py": "options and one call each: tests/cli/test_help.py runs every command",
     "cli/build.py": "the command: tests/cli/test_show.py, test_mistakes.py, test_kill.py",

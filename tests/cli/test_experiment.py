@@ -12,11 +12,21 @@ from cli.experiment_world import World
 from schemas import InputError
 from tests.cli.commands import done, invoke
 
-TYPED = {"family": "facts,skill", "seeds": "2", "methods": "default", "rates": "3e-4,1e-4", "decode": "greedy,sc@4"}
+TYPED: dict[str, Any] = {
+    "name": "arithmetic",
+    "family": "facts,skill",
+    "seeds": "2",
+    "methods": "default",
+    "rates": "3e-4,1e-4",
+    "decode": "greedy,sc@4",
+    "sets": "",
+    "prm_sets": "",
+}
+OF_RECIPE: dict[str, Any] = {"name": "tiny", "family": None, "rates": None, "sets": "svamp,gsm8k"}
 
 
-def typed(*, quick: bool = False, **changes: str) -> Study:
-    return study_of(**(TYPED | changes), test_problems=400, overrides=("pairs.top=2",), quick=quick, command="fs-train …")  # type: ignore[arg-type]
+def typed(*, quick: bool = False, **changes: Any) -> Study:
+    return study_of(**(TYPED | changes), test_problems=400, overrides=("pairs.top=2",), quick=quick, command="fs-train …")
 
 
 def test_a_study_as_it_was_typed() -> None:
@@ -41,11 +51,30 @@ def test_a_quick_one_is_smaller_and_keeps_what_was_set() -> None:
         ({"rates": "fast"}, "a learning rate is a number"),
         ({"methods": "ppo"}, "there is no method 'ppo'"),
         ({"decode": "best"}, "best"),
+        ({"sets": "gsm8k"}, "the bench makes its own test problems"),
+        ({"prm_sets": "processbench"}, "the bench makes its own test problems"),
+        (OF_RECIPE | {"sets": ""}, "a study of a recipe needs test problems"),
+        (OF_RECIPE | {"family": "facts"}, "a recipe has no families"),
+        (OF_RECIPE | {"quick": True}, "--quick is a size of the bench"),
+        (OF_RECIPE | {"methods": "dpo,full-step-true"}, "need problems of the bench"),
+        (OF_RECIPE | {"methods": "lengths"}, "need problems of the bench"),
+        (OF_RECIPE | {"name": "tinny"}, "tinny"),
     ],
 )
-def test_what_is_none_is_refused(changes: dict[str, str], what: str) -> None:
+def test_what_is_none_is_refused(changes: dict[str, Any], what: str) -> None:
     with pytest.raises(InputError, match=what):
         typed(**changes)
+
+
+def test_a_study_of_a_recipe() -> None:
+    """Its family is its name, its rate that of the recipe, and of a group it takes the methods that need no bench."""
+    study = typed(**OF_RECIPE, prm_sets="processbench")
+    assert (study.families, study.rates, study.sets) == (("tiny",), (1e-3,), ("svamp", "gsm8k"))
+    assert study.prm_sets == ("processbench",)
+    names = [one.name for one in study.methods]
+    assert "full-step" in names
+    assert not {"full-step-true", "step-dpo-oracle"} & set(names)
+    assert typed(**OF_RECIPE | {"rates": "1e-5"}).rates == (1e-5,)
 
 
 def test_seeds_are_counted_or_named() -> None:
@@ -62,6 +91,9 @@ def test_a_folder_keeps_its_search(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="one search for all its methods") as caught:
         settle(tmp_path / "out", "arithmetic", typed(rates="1e-4,3e-4,1e-3", decode="greedy"))
     assert caught.value.count == 2
+    settle(tmp_path / "own", "tiny", typed(**OF_RECIPE))
+    with pytest.raises(InputError, match="one search for all its methods"):
+        settle(tmp_path / "own", "tiny", typed(**OF_RECIPE | {"sets": "svamp"}))
     assert caught.value.examples[0] == "rates: [0.0001, 0.0003], now [0.0001, 0.0003, 0.001]"
 
 

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 
-from cli.experiment_figures import figures
+from cli.experiment_figures import bias, figures
 
 RIGHT, WRONG = {"solution_id": "r", "problem_id": "p"}, {"solution_id": "w", "problem_id": "p"}
 
 
-def steps(values: dict[str, tuple[float | bool, float | bool]], name: str) -> pl.DataFrame:
+def steps(values: dict[str, tuple[float | bool | str, float | bool | str]], name: str) -> pl.DataFrame:
     return pl.DataFrame(
         [
             {"solution_id": solution, "step_index": index, "problem_id": "p", name: value}
@@ -33,6 +33,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> dict[str, float | None]:
         solutions=pl.DataFrame([RIGHT | {"correct": True}, WRONG | {"correct": False}]),
         pairs=pl.DataFrame([{"chosen_id": "r", "rejected_id": "w", "problem_id": "p"}]),
         step_pairs=pl.DataFrame([{"problem_id": "p"}]),
+        steps=steps({"r": ("(1) 1+1=2", "Answer: 2"), "w": ("(1) 1+1=2", "Answer: 3")}, "text"),
         step_scores=steps({"r": (0.9, 0.7), "w": (0.8, 0.2)}, "reward"),
         step_labels=steps({"r": (True, True), "w": (False, False)}, "label"),
     )
@@ -63,3 +64,23 @@ def test_auc_against_each_kind_of_truth(found: dict[str, float | None]) -> None:
     """Outcome: 0.9 and 0.7 above 0.8 and 0.2 in 3 of 4 pairs. Prefix: 0.9 and 0.8 above 0.7 and 0.2 in all."""
     assert found["PRM AUC, outcome"] == 0.75
     assert found["PRM AUC, prefix-correct"] == 1.0
+
+
+def test_whether_the_prm_flags_what_the_model_has_learnt_wrong() -> None:
+    """8*7 is false in 5 of 5 steps, 2+2 in 1 of 6: of the habit the rewards 0.1 to 0.5 lie below all right ones but for 0.5 and
+    the right 0.4 (5 * 5 - 1 of 25), of the slip 0.9 lies above all. 3+3, met once, says nothing of habits.
+    """
+    steps = pl.DataFrame(
+        [
+            {"solution_id": f"{task}{place}", "step_index": 0, "text": f"(1) {task}={place}"}
+            for task, times in (("8*7", 5), ("2+2", 6), ("3+3", 1))
+            for place in range(times)
+        ]
+    )
+    local = steps.select("solution_id", "step_index").with_columns(label=pl.Series([False] * 5 + [False] + [True] * 5 + [False]))
+    rewards = [0.1, 0.2, 0.3, 0.35, 0.5, 0.9, 0.4, 0.6, 0.7, 0.8, 0.85, 0.0]
+    found = bias(steps, local.drop("label").with_columns(reward=pl.Series(rewards)), local)
+    assert found["PRM AUC, mistakes made nearly always"] == pytest.approx(24 / 25)
+    assert found["PRM AUC, mistakes made now and then"] == 0.0
+    assert found["false steps of mistakes made nearly always"] == 5
+    assert (found["PRM AUC, mistakes made often"], found["false steps of mistakes made often"]) == (None, 0)
