@@ -4,7 +4,7 @@
 
 Layout of the folder:
 
-    study.json                     learning rates, test problems, rules and recipe keys: one study has one search for all
+    study.json                     learning rates, test problems and recipe keys: one study has one search for all
     FAMILY/seed-S/                 a world (cli/experiment_world.py), with a folder per method
     calls/                         what was typed, when, on which machine, and what it cost
     *.parquet, results.png         the tables of all finished parts, written anew at the end
@@ -38,7 +38,7 @@ from fullstep_data.decoding import parse
 from fullstep_data.store.disk import replace
 from schemas import InputError
 
-RATES = (3e-5, 1e-4, 3e-4, 1e-3)
+RATES = (2e-5, 6e-5, 2e-4, 6e-4, 2e-3)
 SETTLED = "study.json"
 QUICK = (
     "problems.source.size=80",
@@ -51,7 +51,7 @@ QUICK = (
 @dataclass(frozen=True)
 class Study:
     """How much is done. overrides: of the recipe, for all methods. decode: rules that the base model is tested under.
-    command: as it was typed. Rates, rules, test problems and overrides are those of the first call into a folder.
+    command: as it was typed. Rates, test problems and overrides are those of the first call into a folder.
     """
 
     families: tuple[FamilyName, ...]
@@ -139,7 +139,7 @@ def settle(out: Path, name: str, study: Study) -> None:
     no method is searched for longer than another, nor the test problems answered twice.
     """
     kept = asdict(study)
-    wanted = {"recipe": name} | {key: kept[key] for key in ("rates", "decode", "test_problems", "overrides")}
+    wanted = {"recipe": name} | {key: kept[key] for key in ("rates", "test_problems", "overrides")}
     wanted = json.loads(json.dumps(wanted))
     file = out / SETTLED
     if not file.is_file():
@@ -154,7 +154,7 @@ def settle(out: Path, name: str, study: Study) -> None:
             where=str(file),
             count=len(others),
             examples=others,
-            next_step="leave these options as they were (seeds, families and methods may be added), or use another --out",
+            next_step="leave these options as they were (seeds, families, methods and rules may be added), or use another --out",
         )
 
 

@@ -254,10 +254,10 @@ def compare(run_a: str, run_b: str | None, models: tuple[str, str] | None, rules
     help="Methods or groups: default, long, rounds, losses, gamma, selection, labels, prm, lengths.",
 )
 @click.option(
-    "--rates", default="3e-5,1e-4,3e-4,1e-3", show_default=True, metavar="RATE,…", help="Learning rates tried for every method."
+    "--rates", default="2e-5,6e-5,2e-4,6e-4,2e-3", show_default=True, metavar="RATE,…", help="Learning rates that all try."
 )
 @click.option(
-    "--decode", default="greedy", show_default=True, metavar="RULE,…", help="Rules that the base model is tested under."
+    "--decode", default="greedy", show_default=True, metavar="RULE,…", help="Rules that base and recommended are tested under."
 )
 @click.option("--test", "test_problems", default=600, show_default=True, type=click.IntRange(min=1), help="Test problems.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe for all methods.")
@@ -278,7 +278,7 @@ def experiment(
 
     Each seed makes its own problems, base model, samples and PRM; learning rates are chosen on validation problems and the
     test problems are answered once. Parts that are finished are kept: run the same command again after an interruption, or
-    with more seeds, families or methods; the folder keeps rates, rules, test problems and --set of its first call. Tables
+    with more seeds, families, methods or rules; the folder keeps rates, test problems and --set of its first call. Tables
     are Parquet files in DIR; `python -m cli.results DIR` writes the page.
     """
     from cli.experiment import experiment as run_experiment
