@@ -31,9 +31,9 @@ error over seeds, each a whole pipeline of its own: problems, taught mistakes, b
 paired t-test over seeds; p problems: exact McNemar test of fixed against broken answers of all seeds together. Neither is
 corrected for the number of methods. drawn: completions in all, per training problem: of every round, for rollouts and for a PRM
 of its own."""
-NAMED = f"""`{RECIPE}` was chosen by validation and probe problems of seed 0, which is not in this study. A trial with three learning
-rates came before, on the same seeds, with other test problems: its searches ended at their edges, so the grid is wider now. Here
-is the accuracy of `{RECIPE}` less that of the others, and how many standard errors that is."""
+NAMED = f"""`{RECIPE}` was chosen by validation and probe problems of seed 0, which is not in this study. A trial with three
+learning rates came before, on the same seeds, with other test problems: its searches ended at their edges, so the grid is wider
+now. Here is the accuracy of `{RECIPE}` less that of the others, and how many standard errors that is."""
 AHEAD = ("family", "method", "seeds", "difference", "in standard errors")
 MOVED = (
     """How far training moved the log-prob of a solution from the reference's, at its end: of chosen and of rejected solutions."""

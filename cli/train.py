@@ -246,13 +246,7 @@ def compare(run_a: str, run_b: str | None, models: tuple[str, str] | None, rules
 @click.option("--out", required=True, metavar="DIR", help="Folder of the study: datasets, runs, answers, tables.")
 @click.option("--seeds", default="1", show_default=True, metavar="N|A-B", help="How many, from 0, or which: a pipeline each.")
 @click.option("--family", default="facts,skill", show_default=True, metavar="NAME,…", help="Families of problems.")
-@click.option(
-    "--methods",
-    default="default",
-    show_default=True,
-    metavar="NAME,…",
-    help="Methods or groups: default, long, rounds, losses, gamma, selection, labels, prm, lengths.",
-)
+@click.option("--methods", default="default", show_default=True, metavar="NAME,…", help="Methods, or groups such as gamma.")
 @click.option(
     "--rates", default="2e-5,6e-5,2e-4,6e-4,2e-3", show_default=True, metavar="RATE,…", help="Learning rates that all try."
 )
