@@ -5,7 +5,7 @@
 
 Layout of the folder:
 
-    study.json                     learning rates, test problems, rules and recipe keys: one study has one search for all
+    study.json                     learning rates, test problems and recipe keys: one study has one search for all
     FAMILY/seed-S/                 a world (cli/experiment_world.py), with a folder per method
     calls/                         what was typed, when, on which machine, and what it cost
     *.parquet, results.png         the tables of all finished parts, written anew at the end
@@ -41,7 +41,7 @@ from fullstep_data.store.disk import replace
 from schemas import InputError
 
 BENCH = "arithmetic"
-RATES = (3e-5, 1e-4, 3e-4, 1e-3)
+RATES = (2e-5, 6e-5, 2e-4, 6e-4, 2e-3)
 SETTLED = "study.json"
 QUICK = (
     "problems.source.size=80",
@@ -55,7 +55,7 @@ QUICK = (
 class Study:
     """How much is done. overrides: of the recipe, for all methods. decode: rules that the base model is tested under.
     command: as it was typed. sets: test problems where a recipe is given, at most test_problems of each. prm_sets: labelled steps
-    on which PRMs are measured. Rates, rules, tests and overrides are those of the first call into a folder.
+    on which PRMs are measured. Rates, tests and overrides are those of the first call into a folder.
     """
 
     families: tuple[str, ...]
@@ -208,7 +208,7 @@ def settle(out: Path, name: str, study: Study) -> None:
     """
     kept = asdict(study)
     tests = [key for key in ("sets", "prm_sets") if kept[key]]
-    wanted = {"recipe": name} | {key: kept[key] for key in ("rates", "decode", "test_problems", "overrides", *tests)}
+    wanted = {"recipe": name} | {key: kept[key] for key in ("rates", "test_problems", "overrides", *tests)}
     wanted = json.loads(json.dumps(wanted))
     file = out / SETTLED
     if not file.is_file():
@@ -223,7 +223,7 @@ def settle(out: Path, name: str, study: Study) -> None:
             where=str(file),
             count=len(others),
             examples=others,
-            next_step="leave these options as they were (seeds, families and methods may be added), or use another --out",
+            next_step="leave these options as they were (seeds, families, methods and rules may be added), or use another --out",
         )
 
 

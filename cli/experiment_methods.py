@@ -63,6 +63,7 @@ DPO = ("policy.weighting.gamma=0",)
 SFT = ("policy.objective.kind=sft",)
 STEP_DPO = ("policy.objective.kind=step-dpo",)
 NLL = ('policy.objective={kind="dpo", nll_weight=1.0}',)
+FALLING = "policy.schedule=linear"
 QUARTER = ("samples.samples=4", 'prm={kind="labels"}')
 """Rounds share out the samples, so that as many are drawn in all as by other methods at once. They need no PRM: of the right and
 of the wrong samples any are taken.
@@ -88,12 +89,12 @@ METHODS: tuple[Method, ...] = (
     Method("sft-dpo", "SFT on the chosen, then DPO", DPO, after="sft"),
     Method("sft-full-step", "SFT on the chosen, then Full-Step-DPO", after="sft"),
     Method("sft-step-dpo", "SFT on the chosen, then Step-DPO by the tree", STEP_DPO, after="sft"),
-    Method("sft-long", "SFT on the chosen, four passes", (*SFT, "policy.epochs=4"), group="long"),
+    Method("sft-long", "SFT on the chosen, four passes, the rate falling to 0", (*SFT, "policy.epochs=4", FALLING), group="long"),
     *(
         Method(
             f"long-{name}",
-            f"sft-long, then {doc}, its learning rate falling to 0",
-            (*policy, "policy.schedule=linear"),
+            f"sft-long, then {doc}, the rate falling to 0",
+            (*policy, FALLING),
             after="sft-long",
             group="long",
         )
@@ -149,7 +150,7 @@ METHODS: tuple[Method, ...] = (
         _full_step(
             f"mc{n}", f"labels of {n} rollouts", "labels", f'step_labels={{kind="monte-carlo", n={n}, policy="early-stop"}}'
         )
-        for n in (1, 2, 4, 8)
+        for n in (2, 4, 8)  # of one rollout, the solution itself: the outcome labels
     ),
     *(
         _full_step(

@@ -15,6 +15,13 @@ from cli.experiment_summary import points, standard_error
 
 CLEAR = 2.0
 """So many standard errors make a difference that counts."""
+BOUNDS = (
+    "samples right",
+    "problems with a right sample",
+    "right solutions with a false step",
+    "weight of a rejected solution on false steps, gamma 0",
+)
+"""What `bounds` is made of."""
 PRM_AUC = "PRM AUC, prefix-correct"
 SPREAD = "largest to smallest weight in a {} solution, gamma 0.5"
 
@@ -91,6 +98,22 @@ def truth(found: pl.DataFrame, figures: pl.DataFrame) -> str:
         ):
             if name in by_name:
                 told.append(f"{what} {_stands(by_name[name])}.")
+    return " ".join(told)
+
+
+def bounds(figures: pl.DataFrame) -> str:
+    """What the data allow at most, by family."""
+    told: list[str] = []
+    named = {row["figure"]: row for row in figures.iter_rows(named=True)}
+    for family in figures.columns[1:]:
+        right, solved, lucky, blamed = (named.get(name, {}).get(family) for name in BOUNDS)
+        if None in (right, solved, lucky, blamed):
+            continue
+        told.append(
+            f"In {family} {100 * right:.1f} % of the samples are right, and {100 * solved:.1f} % of the training problems have "
+            f"a right one. Of the right solutions {100 * lucky:.1f} % hold a false step; of a rejected solution "
+            f"{100 * blamed:.1f} % of the steps are false."
+        )
     return " ".join(told)
 
 

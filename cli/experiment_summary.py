@@ -21,6 +21,7 @@ from scipy.stats import binomtest, ttest_rel
 
 from cli.experiment_methods import BASE, METHODS
 from cli.render import next_commands, plain_table, section
+from fullstep_data.decoding import Sampled, parse
 
 YARDSTICK = "dpo"
 """What methods are compared with; where it was not run, the base model."""
@@ -97,7 +98,8 @@ def _by_problem(first: pl.DataFrame, second: pl.DataFrame) -> dict[str, float | 
 
 
 def by_rule(results: pl.DataFrame) -> pl.DataFrame:
-    """family, method, decoding, seeds, accuracy, error: methods that were tested under several decoding rules."""
+    """family, method, decoding, seeds, accuracy, error: methods tested under several rules, each rule with most samples."""
+    results = results.filter(~pl.col("decoding").is_in(_of_fewer_samples(results["decoding"].unique())))
     several = results.group_by("method").agg(pl.col("decoding").n_unique()).filter(pl.col("decoding") > 1)["method"].to_list()
     rows = [
         {
@@ -115,6 +117,12 @@ def by_rule(results: pl.DataFrame) -> pl.DataFrame:
     texts = dict.fromkeys(("family", "method", "decoding"), pl.String)
     schema = texts | {"seeds": pl.Int64, "accuracy": pl.Float64, "error": pl.Float64}
     return pl.DataFrame(rows, schema=schema)
+
+
+def _of_fewer_samples(names: pl.Series) -> list[str]:
+    """The rules that look at fewer samples than another of their kind does."""
+    sampled = [rule for rule in parse(",".join(names)) if isinstance(rule, Sampled)]
+    return [rule.name for rule in sampled if rule.n < max(other.n for other in sampled if other.family == rule.family)]
 
 
 def mean_figures(figures: pl.DataFrame) -> pl.DataFrame:

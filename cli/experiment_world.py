@@ -33,15 +33,19 @@ from cli.recipe import Recipe, learnt, load
 from cli.tools import build_stages, build_tools, eval_tools, train_tools
 from fullstep_data.accuracy import accuracy
 from fullstep_data.arithmetic import FamilyName, item, operations
-from fullstep_data.config import HFEngine
+from fullstep_data.calibration import calibrate
+from fullstep_data.config import Calibration, HFEngine
+from fullstep_data.decoding import Sampled, parse
 from fullstep_data.evaluation import EvalRecipe, Questions, evaluation
+from fullstep_data.grading import Grader
 from fullstep_data.pipeline import training
 from fullstep_data.runner import run
 from fullstep_data.store import Store, Version
 from fullstep_data.store.disk import replace
+from fullstep_train.prm import held_back
 from schemas import Table
 
-FIRST_TEST = 1_000_000
+FIRST_TEST = 2_000_000
 """Number of the first test problem: far from those of the dataset."""
 LAST = 0.1
 """Share of the optimiser steps, the last ones, over which the change of log-probs is averaged."""
@@ -79,26 +83,38 @@ class World:
 
     def do(self, one: Method | None) -> None:
         """Search, test and write down one method (None: the base model), unless that is done."""
-        part = self.folder / (one.name if one else BASE)
-        if finished(part):
+        part, rules = self.folder / (one.name if one else BASE), self.rules(one)
+        if finished(part, rules):
             return
         part.mkdir(parents=True, exist_ok=True)
         self.reporter.stage_done(f"{self.family} {self.seed}: {part.name}", None, {}, 0.0, 0)
-        if one is None:
-            trials, best, policy = TRIALS.empty(), None, self.recipe(()).model
-        else:
-            rates = self.plan.rates if one.searched else (self.recipe(()).policy.learning_rate,)
-            found = [self.trial(one, rate, part) for rate in rates]
-            trials = TRIALS.frame([row for row, _ in found])
-            best, policy = max(found, key=lambda tried: (tried[0]["validation_accuracy"], -tried[0]["learning_rate"]))
-            replace(part / "policy", str(policy.relative_to(self.folder)).encode())
         started = time.process_time()
-        answers = self.test(one, str(policy), part)
-        seconds = float(trials["cpu_seconds"].sum()) + time.process_time() - started
-        write_table(part, FIGURES, self.figures(one))
+        trials = self.searched(one, part) if one else TRIALS.empty()
+        best = best_of(trials) if one else None
+        answers = self.test(one, str(self.policy_of(one.name)) if one else self.recipe(()).model, part, rules)
+        seconds = time.process_time() - started + spent(part)
+        if not (part / "figures.parquet").is_file():
+            write_table(part, FIGURES, self.figures(one))
         write_table(part, TRIALS, trials)
         write_table(part, ANSWERS, self.answers(one, answers.filter(decoding="greedy")))
         write_table(part, RESULTS, self.results(one, best, answers, seconds))
+
+    def rules(self, one: Method | None) -> tuple[str, ...]:
+        """Rules other than greedy are for the base model and the recommended method."""
+        return self.plan.decode if one is None or one.name == RECIPE else ("greedy",)
+
+    def searched(self, one: Method, part: Path) -> pl.DataFrame:
+        """The trials of a method, made now unless they are there; the file `policy` names the best one's."""
+        file = part / "trials.parquet"
+        if file.is_file():
+            return TRIALS.check(pl.read_parquet(file), TRIALS.name)
+        rates = self.plan.rates if one.searched else (self.recipe(()).policy.learning_rate,)
+        found = {rate: self.trial(one, rate, part) for rate in rates}
+        trials = TRIALS.frame([row for row, _ in found.values()])
+        policy = found[best_of(trials)["learning_rate"]][1]
+        replace(part / "policy", str(policy.relative_to(self.folder)).encode())
+        write_table(part, TRIALS, trials)
+        return trials
 
     def recipe(self, overrides: Sequence[str]) -> Recipe:
         """The recipe of this seed with a method's keys."""
@@ -158,17 +174,15 @@ class World:
         """The folder of the policy that a finished method has chosen."""
         return (self.folder / (self.folder / name / "policy").read_text(encoding="utf-8")).resolve()
 
-    def test(self, one: Method | None, model: str, part: Path) -> pl.DataFrame:
-        """Answers to the test problems, as `fs-train eval` makes them. Rules other than greedy are for the base model and the
-        recommended method; those that want a PRM ask that of the shared data.
-        """
+    def test(self, one: Method | None, model: str, part: Path, rules: tuple[str, ...]) -> pl.DataFrame:
+        """Answers to the test problems, as `fs-train eval` makes them. Rules that want a PRM ask that of the shared data."""
         recipe = self.recipe(())
-        rules = self.plan.decode if one is None or one.name == RECIPE else ("greedy",)
         data = self.dataset(None) if rules != ("greedy",) else None
         asked = EvalRecipe(
             model=one.name if one else BASE,
             prm=f"{data.path}@{data.number}" if data else None,
             decode=rules,
+            calibrations=calibrations(data, rules) if data else (),
             questions=self.questions(),
             engine=HFEngine(model=model, batch_size=recipe.evaluation.batch_size),
             prompt=recipe.samples.prompt,
@@ -283,9 +297,32 @@ def changes(curve: Sequence[Mapping[str, Any]], beta: float) -> dict[str, float 
     }
 
 
-def finished(part: Path) -> bool:
-    """Are there results of a part? They are written once: its test problems are not answered again."""
-    return (part / "results.parquet").is_file()
+def best_of(trials: pl.DataFrame) -> dict[str, Any]:
+    """The trial that is best on validation; of equals the one with the lowest learning rate."""
+    return trials.sort("validation_accuracy", "learning_rate", descending=(True, False)).row(0, named=True)
+
+
+def calibrations(data: Version, rules: Sequence[str]) -> tuple[Calibration, ...]:
+    """How `hybrid` votes: fitted on the training problems that the dataset's PRM has not learnt from."""
+    wanted = [rule for rule in parse(",".join(rules)) if isinstance(rule, Sampled) and rule.kind == "hybrid"]
+    solutions = data.frame("solutions")
+    share = data.manifest.models["prm"].config["validation_share"]
+    held = held_back(solutions["problem_id"].unique().to_list(), share)
+    known = solutions.filter(pl.col("problem_id").is_in(sorted(held)))
+    with Grader() as grader:
+        return tuple(calibrate(known, data.frame("step_scores"), rule, grader, "platt") for rule in wanted)
+
+
+def finished(part: Path, rules: Sequence[str]) -> bool:
+    """Are there results of a part under all of these rules? What is answered is not answered again; rules may be added."""
+    file = part / "results.parquet"
+    return file.is_file() and set(rules) <= set(pl.read_parquet(file)["decoding"])
+
+
+def spent(part: Path) -> float:
+    """CPU-seconds of a part in earlier calls."""
+    file = part / "results.parquet"
+    return float(pl.read_parquet(file)["cpu_seconds"].max() or 0.0) if file.is_file() else 0.0  # type: ignore[arg-type]
 
 
 def write_table(folder: Path, table: Table, frame: pl.DataFrame) -> None:

@@ -26,20 +26,14 @@ from cli.command import Command
 @click.option("--out", required=True, metavar="DIR", help="Folder of the study: datasets, runs, answers, tables.")
 @click.option("--seeds", default="1", show_default=True, metavar="N|A-B", help="How many, from 0, or which: a pipeline each.")
 @click.option("--family", metavar="NAME,…", help="Families of problems of the bench. [default: facts,skill]")
-@click.option(
-    "--methods",
-    default="default",
-    show_default=True,
-    metavar="NAME,…",
-    help="Methods or groups: default, long, rounds, losses, gamma, selection, labels, prm, lengths.",
-)
+@click.option("--methods", default="default", show_default=True, metavar="NAME,…", help="Methods, or groups such as gamma.")
 @click.option(
     "--rates",
     metavar="RATE,…",
-    help="Learning rates tried for every method. [default: 3e-5,1e-4,3e-4,1e-3; of a recipe its own]",
+    help="Learning rates tried for every method. [default: 2e-5,6e-5,2e-4,6e-4,2e-3; of a recipe its own]",
 )
 @click.option(
-    "--decode", default="greedy", show_default=True, metavar="RULE,…", help="Rules that the base model is tested under."
+    "--decode", default="greedy", show_default=True, metavar="RULE,…", help="Rules that base and recommended are tested under."
 )
 @click.option(
     "--test",
@@ -81,7 +75,7 @@ def experiment(
 
     Of the bench each seed makes its own problems, base model, samples and PRM; learning rates are chosen on validation
     problems and the test problems are answered once. Parts that are finished are kept: run the same command again after
-    an interruption, or with more seeds, families or methods; the folder keeps rates, rules, tests and --set of its first
+    an interruption, or with more seeds, families, methods or rules; the folder keeps rates, tests and --set of its first
     call. Tables are Parquet files in DIR; `python -m cli.results DIR` writes the page.
 
     Of a recipe, a seed is one of samples and trainings. Its held-out problems choose the learning rate, --sets test it, and

@@ -35,7 +35,7 @@ def test_a_study_as_it_was_typed() -> None:
     assert study.rates == (1e-4, 3e-4)
     assert study.decode == ("greedy", "sc@4")
     assert study.methods == tuple(chosen("default"))
-    assert len(RATES) == 4
+    assert len(RATES) == 5
 
 
 def test_a_quick_one_is_smaller_and_keeps_what_was_set() -> None:
@@ -85,12 +85,12 @@ def test_seeds_are_counted_or_named() -> None:
 
 
 def test_a_folder_keeps_its_search(tmp_path: Path) -> None:
-    """Seeds, families and methods may be added; another grid, other rules, tests or keys may not."""
+    """Seeds, families, methods and rules may be added; another grid, other tests or keys may not."""
     settle(tmp_path / "out", "arithmetic", typed())
-    settle(tmp_path / "out", "arithmetic", typed(methods="gamma", family="skill", seeds="7"))
+    settle(tmp_path / "out", "arithmetic", typed(methods="gamma", family="skill", seeds="7", decode="bon@8"))
     with pytest.raises(InputError, match="one search for all its methods") as caught:
-        settle(tmp_path / "out", "arithmetic", typed(rates="1e-4,3e-4,1e-3", decode="greedy"))
-    assert caught.value.count == 2
+        settle(tmp_path / "out", "arithmetic", typed(rates="1e-4,3e-4,1e-3"))
+    assert caught.value.count == 1
     settle(tmp_path / "own", "tiny", typed(**OF_RECIPE))
     with pytest.raises(InputError, match="one search for all its methods"):
         settle(tmp_path / "own", "tiny", typed(**OF_RECIPE | {"sets": "svamp"}))

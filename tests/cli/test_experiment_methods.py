@@ -12,7 +12,7 @@ def test_every_method_is_a_recipe_of_its_own(one) -> None:
     recipe = load("arithmetic", (*one.data, *one.policy))
     begins = (one.needs, one.prm)
     others = [other for other in METHODS if other.name != one.name and (other.needs, other.prm) == begins]
-    # full-step-mc1 is not outcome labels, nor is gamma 0.5 listed twice: no two recipes are the same
+    # nor is gamma 0.5 listed twice: no two recipes are the same
     assert all(load("arithmetic", (*other.data, *other.policy)) != recipe for other in others)
     assert all(METHODS.index(method(name)) < METHODS.index(one) for name in one.needs)
     assert not one.prm or load("arithmetic", one.prm) != recipe

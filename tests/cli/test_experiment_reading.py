@@ -5,9 +5,11 @@ import pytest
 
 from cli.experiment_methods import RECIPE
 from cli.experiment_reading import (
+    BOUNDS,
     against_all,
     at_the_edge,
     base_band,
+    bounds,
     by_length,
     moved,
     truth,
@@ -67,6 +69,16 @@ def test_the_truth_about_full_step_dpo_is_made_of_numbers() -> None:
     assert "against the truth is 0.71." in told
     assert f"`{RECIPE}` answers 91.0 ± 1.0 %, +21.0 ± 9.0 points" in told
     assert truth(compared(results({"dpo": (0.1, 0.2)}), ANSWERS.empty()), mean_figures(figures)) == ""
+
+
+def test_bounds_are_told_where_the_data_define_them() -> None:
+    row = {"family": "facts", "seed": 0, "method": "base"}
+    figures = [row | {"figure": name, "value": value} for name, value in zip(BOUNDS, (0.5, 0.975, 0.03, 0.25), strict=True)]
+    assert bounds(mean_figures(FIGURES.frame(figures))) == (
+        "In facts 50.0 % of the samples are right, and 97.5 % of the training problems have a right one. Of the right solutions "
+        "3.0 % hold a false step; of a rejected solution 25.0 % of the steps are false."
+    )
+    assert bounds(mean_figures(FIGURES.frame(figures[:2]))) == ""
 
 
 def test_shares_by_the_length_of_problems() -> None:

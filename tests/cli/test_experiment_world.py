@@ -7,9 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cli.experiment_methods import METHODS, RECIPE, Method, method
-from cli.experiment_tables import RESULTS
-from cli.experiment_world import FIRST_TEST, World, changes, finished
+from cli.experiment_methods import Method, method
+from cli.experiment_tables import RESULTS, TRIALS
+from cli.experiment_world import FIRST_TEST, World, best_of, changes, finished, spent
 from cli.progress import Lines, ProgressReporter
 from tests.cli.test_experiment_tables import ROW
 
@@ -21,7 +21,7 @@ class Small:
     """A plan of seconds."""
 
     rates: tuple[float, ...] = (3e-4,)
-    decode: tuple[str, ...] = ("greedy", "sc@2")
+    decode: tuple[str, ...] = ("greedy", "sc@2", "hybrid-mean@2")
     test_problems: int = 12
     overrides: tuple[str, ...] = ("problems.source.size=24", "samples.samples=4", "prm.epochs=1", "pairs.top=2")
 
@@ -65,10 +65,20 @@ def test_log_probs_move_by_what_the_last_steps_say() -> None:
     assert changes([], beta=2.0) == {"chosen_change": None, "rejected_change": None}
 
 
-def test_a_part_is_finished_where_it_has_results(tmp_path: Path) -> None:
-    assert not finished(tmp_path)
-    RESULTS.frame([ROW]).write_parquet(tmp_path / "results.parquet")
-    assert finished(tmp_path)
+def test_a_part_is_finished_where_it_has_results_under_every_rule(tmp_path: Path) -> None:
+    assert not finished(tmp_path, ("greedy",))
+    assert spent(tmp_path) == 0.0
+    RESULTS.frame([ROW, ROW | {"decoding": "sc@4"}]).write_parquet(tmp_path / "results.parquet")
+    assert finished(tmp_path, ("greedy",))
+    assert not finished(tmp_path, ("greedy", "sc@8"))
+    assert spent(tmp_path) == 1.0
+
+
+def test_of_equals_the_lowest_rate_is_the_best() -> None:
+    row = {"family": "facts", "seed": 0, "method": "dpo", "validation_n": 9, "pairs": 1, "cpu_seconds": 1.0}
+    shares = {1e-3: 0.7, 3e-4: 0.8, 1e-4: 0.8}
+    trials = TRIALS.frame([row | {"learning_rate": rate, "validation_accuracy": share} for rate, share in shares.items()])
+    assert best_of(trials)["learning_rate"] == 1e-4
 
 
 @pytest.mark.slow
@@ -80,25 +90,22 @@ def test_rounds_rollouts_and_other_prms_from_end_to_end(tmp_path: Path) -> None:
         "a PRM of other problems",
         prm=("problems.source.first=100000", "problems.source.size=6", "problems.held_out=0", "samples.samples=2"),
     )
-    for one in (None, method("round-1"), method("round-2"), method("full-step-mc1"), other):
+    for one in (None, method("round-1"), method("round-2"), method("full-step-mc2"), other):
         here.do(one)
     found = pl.concat([pl.read_parquet(file) for file in sorted(tmp_path.glob("*/results.parquet"))])
     drawn = dict(found.filter(decoding="greedy").select("method", "completions").iter_rows())
     problems = here.training_problems
     assert (drawn["base"], drawn["round-1"], drawn["round-2"]) == (0, 4, 8)
-    rolled = here.dataset(method("full-step-mc1")).table("rollouts").rows
-    assert drawn["full-step-mc1"] == pytest.approx(4 + rolled / problems)
+    rolled = here.dataset(method("full-step-mc2")).table("rollouts").rows
+    assert drawn["full-step-mc2"] == pytest.approx(4 + rolled / problems)
     assert drawn["other"] == pytest.approx(4 + 12 / problems)
-    assert set(found.filter(method="base")["decoding"]) == {"greedy", "sc@1", "sc@2"}
-    assert set(found.filter(pl.col("method") != "base")["decoding"]) == (
-        {"greedy"} if RECIPE not in drawn else {"greedy", "sc@2"}
-    )
+    assert set(found.filter(method="base")["decoding"]) == {"greedy", "sc@1", "sc@2", "hybrid-mean@1", "hybrid-mean@2"}
+    assert set(found.filter(pl.col("method") != "base")["decoding"]) == {"greedy"}
     figures = pl.concat([pl.read_parquet(file) for file in sorted(tmp_path.glob("*/figures.parquet"))])
-    assert set(figures["method"]) == {"base", "full-step-mc1", "other"}
+    assert set(figures["method"]) == {"base", "full-step-mc2", "other"}
     answers = pl.read_parquet(tmp_path / "round-2/answers.parquet")
     assert set(answers["operations"]) <= {3, 4, 5}
     trials = pl.read_parquet(tmp_path / "round-2/trials.parquet")
     assert trials["learning_rate"].to_list() == [here.recipe(()).policy.learning_rate]  # a step on the way is not searched
     settings = json.loads(found.filter(method="round-2")["settings"][0])
     assert "samples.engine.model = that of round-1" in settings
-    assert len(METHODS) > 20

@@ -62,9 +62,11 @@ def test_the_page_tells_commands_numbers_and_what_methods_are(study: Path) -> No
 
 def test_the_figure_has_a_panel_per_family_and_a_point_per_method(study: Path, tmp_path: Path) -> None:
     found = compared(read(study)["results"], read(study)["answers"])
-    (panel,) = specification(found)["hconcat"]
-    assert panel["title"] == "facts"
-    assert panel["layer"][1]["encoding"]["y"]["sort"] == ["base", "dpo", "full-step"]
+    (column,) = specification(found)["hconcat"]
+    above, below = column["vconcat"]
+    assert above["title"] == "facts"
+    assert above["layer"][1]["encoding"]["y"]["sort"] == ["base", "dpo", "full-step"]
+    assert below["layer"][1]["encoding"]["x"]["title"] == "points more than dpo, same seeds"
     write_figure(found, tmp_path / "new" / "figure.png")
     assert (tmp_path / "new" / "figure.png").read_bytes().startswith(b"\x89PNG")
 
