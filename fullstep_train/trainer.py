@@ -41,6 +41,9 @@ from schemas import InputError
 
 OR_LESS = ", set gradient_checkpointing = true, or train with lora"
 """What else to do where memory runs out in training."""
+# What transformers calls it: the second until 5.20, below which vLLM keeps its environment.
+_NAMES = ("activation_checkpointing", "gradient_checkpointing")
+_CHECKPOINTING = _NAMES[0] if hasattr(TrainingArguments, _NAMES[0]) else _NAMES[1]
 
 Sums = dict[str, tuple[float, float]]
 """What is logged of a group, by name: a sum, and the number that it is divided by; both are added up over groups."""
@@ -302,10 +305,10 @@ def _arguments(config: Training, schedule: Schedule, run: RunFolder, trackers: S
         logging_steps=1,
         logging_nan_inf_filter=False,
         save_steps=config.save_every,
-        activation_checkpointing=config.gradient_checkpointing,
         report_to=list(trackers) or "none",
         accelerator_config={"use_configured_state": True},  # that of RunFolder, or of `launch`
         disable_tqdm=True,
+        **{_CHECKPOINTING: config.gradient_checkpointing},
     )
 
 

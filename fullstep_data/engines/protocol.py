@@ -66,7 +66,8 @@ class Failure:
 class Usage:
     """What an engine has read and written since it was opened, for the progress line.
 
-    cached_tokens: of the prompts' tokens, those that it did not compute again (0 where it does not tell). seconds: at work.
+    cached_tokens: of the prompts' tokens, those that it did not compute again (0 where it does not tell). failed: requests
+    of the call in hand, which become rejects when it is done. seconds: at work.
     """
 
     prompt_tokens: int = 0
@@ -78,8 +79,8 @@ class Usage:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """The clock runs inside."""
-        self._began = time.monotonic()
+        """One call: the clock runs inside."""
+        self._began, self.failed = time.monotonic(), 0
         try:
             yield
         finally:

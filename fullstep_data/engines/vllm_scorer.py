@@ -18,7 +18,7 @@ from fullstep_data.engines.model_files import model_identity
 from fullstep_data.engines.prm_layouts import TOO_LONG, reader, token_of
 from fullstep_data.engines.protocol import ScoreRequest
 from fullstep_data.engines.tokenizer import load_tokenizer
-from fullstep_data.engines.vllm import close_llm, load_llm
+from fullstep_data.engines.vllm import close_llm, load_llm, told_if_it_dies
 from fullstep_data.stage import Tick, no_tick
 from schemas.ids import content_id
 
@@ -83,7 +83,8 @@ class VLLMScorer:
     def _score_group(self, group: Sequence[ScoreRequest]) -> list[list[float] | str]:
         read = [self._fitting(request) for request in group]
         prompts = [{"prompt_token_ids": list(one[0])} for one in read if not isinstance(one, str)]
-        made = iter(self._llm.encode(prompts, pooling_task="token_classify", use_tqdm=False) if prompts else ())
+        with told_if_it_dies(self._llm):
+            made = iter(self._llm.encode(prompts, pooling_task="token_classify", use_tqdm=False) if prompts else ())
         results: list[list[float] | str] = []
         for one in read:
             if isinstance(one, str):

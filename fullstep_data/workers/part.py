@@ -44,6 +44,10 @@ class Toolbox:
 
     _opened: dict[str, Any] = field(default_factory=dict)
 
+    def holds(self, job: Job) -> bool:
+        """Are the job's tools open?"""
+        return all(name in self._opened for name in job.tools)
+
     def opened(self, job: Job) -> dict[str, Any]:
         """The job's tools. Raises what a tool raises that cannot be had."""
         for name, tool in job.tools.items():

@@ -41,6 +41,18 @@ def test_eta_counts_down_between_ticks_and_stops_at_zero():
     assert pace.eta(99.0) == 0.0
 
 
+def test_the_time_that_tools_take_to_open_is_no_speed():
+    reporter, written, clock = lines_reporter()
+    reporter.stage_started("samples", 4, 0)
+    reporter.part_progress("samples", 0.0, "opening generator")
+    clock.now += 90
+    reporter.tools_opened("samples", 90.0)
+    clock.now += 10
+    reporter.part_progress("samples", 0.5)
+    # half of a part in 10 s: 20 s a part, 3.5 left; with the 90 s it would be 11 minutes
+    assert written == ["samples: 12%, part 0/4, 1m40s, eta 1m10s\n"]
+
+
 def test_there_is_no_eta_before_anything_was_done():
     assert Pace("steps", total=3, found=3, started=0.0).eta(10.0) is None
 
@@ -71,6 +83,28 @@ def test_lines_carry_what_the_engine_says_of_itself():
     reporter.part_done("samples")  # says nothing new: the last note stands
     assert written[0] == "samples: 25%, part 0/2, 10s, eta 30s, 412 tokens/s, cache 87 %\n"
     assert written[1].endswith(", 412 tokens/s, cache 87 %\n")
+
+
+def test_lines_tell_the_rejects_so_far():
+    reporter, written, clock = lines_reporter()
+    reporter.stage_started("samples", 4, 2)
+    reporter.rejected_so_far("samples", 1_200)
+    clock.now += 10
+    reporter.part_progress("samples", 0.5, "412 tokens/s, 2 failed")
+    clock.now += 10
+    reporter.part_done("samples")
+    reporter.rejected_so_far("samples", 1_202)
+    clock.now += 10
+    reporter.part_progress("samples", 0.5, "409 tokens/s")
+    reporter.stage_started("solutions", 4, 0)
+    clock.now += 10
+    reporter.part_progress("solutions", 0.5)
+    assert [line.split("eta ")[1].split(", ", 1)[1:] for line in written] == [
+        ["412 tokens/s, 2 failed, 1,200 rejected\n"],
+        ["412 tokens/s, 2 failed, 1,200 rejected\n"],
+        ["409 tokens/s, 1,202 rejected\n"],
+        [],
+    ]
 
 
 def test_the_figures_of_a_training_stand_above_the_line_that_ends_it():

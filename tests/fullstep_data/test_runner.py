@@ -37,11 +37,18 @@ class Told:
     def stage_started(self, name: str, parts_total: int, parts_done: int) -> None:
         self.lines.append(("started", name, parts_total, parts_done))
 
+    def tools_opened(self, name: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.lines.append(("opened", name))
+
     def part_progress(self, name: str, fraction: float, note: str = "") -> None:
         self.lines.append(("progress", name, fraction))
 
     def part_done(self, name: str) -> None:
         self.lines.append(("part", name))
+
+    def rejected_so_far(self, name: str, records: int) -> None:
+        self.lines.append(("rejected", name, records))
 
     def stage_done(self, name: str, rows: int | None, rejected: dict[str, int], seconds: float, reused: int) -> None:
         assert seconds >= 0
@@ -76,7 +83,10 @@ def test_rows_of_a_part_are_sorted_by_problem_then_key(dataset: Version) -> None
 def test_the_reporter_hears_of_every_stage_and_part(tmp_path: Path) -> None:
     told = Told()
     run(STAGES, Recipe(), Store.create(tmp_path), {"generator": Generator(), "scorer": Scorer()}, told)
-    assert told.about("samples") == [("started", "samples", 6, 0), *[("part", "samples")] * 6, ("done", "samples", 32, {}, 0)]
+    opening = [("progress", "samples", 0.0), ("opened", "samples")]
+    parts = [("part", "samples")] * 6
+    assert told.about("samples") == [("started", "samples", 6, 0), *opening, *parts, ("done", "samples", 32, {}, 0)]
+    assert ("opened", "solutions") not in told.lines, "it needs no tools"
     assert told.about("prm") == [
         ("started", "prm", 1, 0),
         ("progress", "prm", 0.5),
@@ -86,6 +96,11 @@ def test_the_reporter_hears_of_every_stage_and_part(tmp_path: Path) -> None:
     again = Told()
     run(STAGES, Recipe(), Store.create(tmp_path), {"generator": Generator(), "scorer": Scorer()}, again)
     assert again.about("samples") == [("started", "samples", 6, 6), ("done", "samples", 32, {}, 6)]
+    # the rejects of each part as it is done, and at once those of parts that were there
+    rejected = [line[2] for line in told.about("solutions") if line[0] == "rejected"]
+    assert rejected == sorted(set(rejected))
+    assert rejected[-1] == 4
+    assert again.about("solutions")[:2] == [("started", "solutions", 6, 6), ("rejected", "solutions", 4)]
     assert again.about("solutions")[-1] == ("done", "solutions", 28, {"it starts oddly": 4}, 6)
     assert again.about("prm") == [("started", "prm", 1, 1), ("done", "prm", None, {}, 1)]
 

@@ -18,6 +18,7 @@ from fullstep_data.engines.protocol import Completion, Failure, Generator, NextT
 from fullstep_data.engines.scripted import ScriptedGenerator
 from fullstep_data.engines.server import ServerTool
 from fullstep_data.engines.vllm import VLLMTool
+from tests.fullstep_data.engines.llama_server import llama_server
 from tests.fullstep_data.engines.loopback import byte_tokenizer, loopback
 from tests.fullstep_data.engines.one_vllm import OneVLLM
 from tests.fullstep_data.engines.one_vllm import close as close_vllm
@@ -56,6 +57,16 @@ def vllm(folder: Path, variant: str) -> Generator:
     return OneVLLM(VLLMTool(VLLMEngine(dtype="float32", eager=True), str(model)))
 
 
+def llama(folder: Path, variant: str) -> Generator:
+    """llama.cpp's server, as the engine `server` meets it."""
+    model = folder / f"llama-{variant}"
+    if not model.exists():
+        tiny_model(model, seed=0 if variant == "one" else 1, hidden=128)
+        (folder / f"served-{variant}").mkdir()
+    url = SERVERS.enter_context(llama_server(model, folder / f"served-{variant}", variant))
+    return ServerTool(ServerEngine(url=url), variant, str(model)).open({})
+
+
 def decode_tiny(tokens: tuple[int, ...]) -> str:
     return str(tiny_tokenizer().decode(list(tokens), skip_special_tokens=True))
 
@@ -70,10 +81,12 @@ ENGINES: dict[str, tuple[Callable[..., Generator], Decode, str]] = {
     "scripted": (scripted, decode_bytes, "Step 2"),
     "server": (server, decode_bytes, "Step 2"),
     "vllm": (vllm, decode_tiny, "e"),
+    "llama": (llama, decode_tiny, "e"),
 }
+MARKS = {"vllm": pytest.mark.vllm, "llama": pytest.mark.llama}
 
 
-@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.vllm if name == "vllm" else ()) for name in ENGINES], scope="module")
+@pytest.fixture(params=[pytest.param(name, marks=MARKS.get(name, ())) for name in ENGINES], scope="module")
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -236,7 +249,7 @@ def test_the_identity_is_that_of_the_content(engine: Generator, name: str, folde
     make = ENGINES[name][0]
     assert make(folder, "one").identity == engine.identity
     assert make(folder, "other").identity != engine.identity
-    assert engine.identity.startswith(f"{name}:")
+    assert engine.identity.startswith("server:" if name == "llama" else f"{name}:")
 
 
 def test_plain_prompts_hold_system_and_user_text(engine: Generator) -> None:

@@ -1,5 +1,6 @@
 """What published PRMs read, against their model cards' way of making it, and what a tokenizer or a text may lack."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from fullstep_data.config import MathShepherdFormat, PublicFormat, QwenFormat, RLHFlowFormat, SkyworkFormat
 from fullstep_data.engines.prm_layouts import HOLDS_TAG, TOO_LONG, Layout, reader, token_of, verdict_tokens
 from schemas import InputError
+from tests.fullstep_data.engines import real_tokenizers
 from tests.fullstep_data.engines.public_prms import STEPS, TAGS, TURNS, asked
 from tests.models import CHATML, tiny_tokenizer
 
@@ -122,3 +124,40 @@ def test_a_chat_template_that_does_not_open_turns_is_refused() -> None:
     closed = tiny_tokenizer(TURNS, "{% for message in messages %}{{ message['content'] + ' and ' }}{% endfor %}")
     with pytest.raises(InputError, match="does not write its answers as turns of their own"):
         laid_out(RLHFlowFormat(), closed)
+
+
+# With the tokenizers of the published models themselves (in the environment of `make test-vllm`)
+
+
+@pytest.mark.vllm
+def test_math_shepherd_s_tokens_are_those_that_its_card_names(tmp_path: Path) -> None:
+    """The card: candidate_tokens = [648, 387], step_tag_id = 12902."""
+    tokenizer = real_tokenizers.mistral(tmp_path)
+    assert verdict_tokens(MathShepherdFormat(), tokenizer) == (648, 387)
+    assert token_of(tokenizer, "ки", MathShepherdFormat()) == 12902
+    layout = laid_out(MathShepherdFormat(), tokenizer)
+    assert layout.ids[0] == tokenizer.bos_token_id
+    assert [layout.ids[place] for place in layout.places] == [12902] * 3
+
+
+@pytest.mark.vllm
+def test_rlhflow_is_judged_at_the_blank_line_before_each_answer() -> None:
+    """The third token from the end of a chat that ends with an answer: `\n\n`, then `+`, then the end of the turn."""
+    tokenizer = real_tokenizers.llama_3()
+    assert verdict_tokens(RLHFlowFormat(), tokenizer) == (10, 12)
+    layout = laid_out(RLHFlowFormat(), tokenizer)
+    end = tokenizer.convert_tokens_to_ids("<|eot_id|>")
+    assert [list(layout.ids[place : place + 3]) for place in layout.places] == [[271, 10, end]] * 3
+
+
+@pytest.mark.vllm
+def test_qwen_s_and_skywork_s_steps_end_in_their_tags() -> None:
+    tokenizer = real_tokenizers.qwen()
+    tag = tokenizer.convert_tokens_to_ids("<extra_0>")
+    for form, token in ((QwenFormat(), tag), (SkyworkFormat(), 198)):  # 198: a line end
+        layout = laid_out(form, tokenizer)
+        assert [layout.ids[place] for place in layout.places] == [token] * 3
+        starts = [0, *(place + 1 for place in layout.places)]
+        steps = [tokenizer.decode(layout.ids[start:place]) for start, place in zip(starts, layout.places, strict=False)]
+        assert steps[1:] == PLAIN[1:]
+        assert steps[0].endswith(PLAIN[0])

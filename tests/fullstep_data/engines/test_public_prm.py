@@ -1,19 +1,17 @@
-"""Published PRMs: our rewards are the formula of the model card, computed by hand on tiny models of the right architecture."""
+"""Published PRMs: our rewards are those of the model card's own code, on tiny models of the right architecture."""
 
 import json
 import shutil
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Model
 
 from fullstep_data.config import MathShepherdFormat, PublicFormat, QwenFormat, RLHFlowFormat, SkyworkFormat
-from fullstep_data.engines.prm_layouts import TOO_LONG, Layout, reader
-from fullstep_data.engines.protocol import ScoreRequest
+from fullstep_data.engines.prm_layouts import TOO_LONG
 from fullstep_data.engines.public_prm import PublicPRMTool
 from schemas import InputError
+from tests.fullstep_data.engines.card_code import CARDS
 from tests.fullstep_data.engines.public_prms import asked, prm_of
 from tests.models import tiny_model
 
@@ -31,30 +29,7 @@ def folder(form: PublicFormat, tmp_path_factory: pytest.TempPathFactory) -> Path
     return prm_of(form, tmp_path_factory.mktemp("prm") / form.kind)
 
 
-def by_hand(form: PublicFormat, folder: Path, request: ScoreRequest) -> list[float]:
-    """One solution alone, by the formula of its model card."""
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    made = reader(form, tokenizer, None)(request)
-    assert isinstance(made, Layout)
-    ids = torch.tensor([list(made.ids)])
-    with torch.no_grad():
-        if isinstance(form, MathShepherdFormat | RLHFlowFormat):
-            logits = AutoModelForCausalLM.from_pretrained(folder)(ids).logits[0]
-            plus, minus = (tokenizer(sign, add_special_tokens=False)["input_ids"][-1] for sign in "+-")
-            # P(+) / (P(+) + P(-)) = 1 / (1 + exp(z[-] - z[+]))
-            return [float(1 / (1 + torch.exp(logits[place, minus] - logits[place, plus]))) for place in made.places]
-        weights = load_file(folder / "model.safetensors")
-        base = Qwen2Model.from_pretrained(folder)
-        hidden = base(ids).last_hidden_state[0, list(made.places)]
-        if isinstance(form, SkyworkFormat):
-            value = hidden @ weights["v_head.summary.weight"][0] + weights["v_head.summary.bias"]
-            return (1 / (1 + torch.exp(-value))).tolist()
-        inner = torch.clamp(hidden @ weights["score.0.weight"].T + weights["score.0.bias"], min=0)
-        logits = inner @ weights["score.2.weight"].T + weights["score.2.bias"]
-        return (torch.exp(logits[:, 1]) / torch.exp(logits).sum(-1)).tolist()
-
-
-def test_rewards_are_the_formula_of_the_card(form: PublicFormat, folder: Path) -> None:
+def test_rewards_are_those_of_the_model_card_s_code(form: PublicFormat, folder: Path) -> None:
     ticks: list[tuple[int, int]] = []
     found = PublicPRMTool(str(folder), form).open({}).score(GROUPS, lambda done, total, note="": ticks.append((done, total)))
     assert ticks == [(1, 3), (2, 3), (3, 3)]
@@ -64,7 +39,7 @@ def test_rewards_are_the_formula_of_the_card(form: PublicFormat, folder: Path) -
     for group, results in zip(GROUPS, found, strict=True):
         for request, result in zip(group, results, strict=True):
             if not isinstance(result, str):
-                assert result == pytest.approx(by_hand(form, folder, request), abs=1e-5)
+                assert result == pytest.approx(CARDS[form.kind](folder, request.question, request.steps), abs=1e-5)
                 rewards += result
     assert len(rewards) == 3 + 1 + 2 + 3
     assert max(rewards) - min(rewards) > 0.05

@@ -276,3 +276,41 @@ def test_a_server_without_log_probs_can_be_no_judge(tokenizer: Path) -> None:
     with loopback(extras=False) as server, pytest.raises(InputError, match="tells no log-probs") as caught:
         engine(server, tokenizer).next_tokens([PROMPT], 5)
     assert "the engine hf for the judge" in caught.value.next_step
+
+
+def test_a_stop_string_that_a_server_leaves_in_is_cut_off() -> None:
+    """transformers serve ends the text behind it."""
+    answer = {"choices": [{"text": "Step 1: 7. Step 2: 8", "finish_reason": "stop"}]}
+    with loopback(fault=lambda body, nth: lambda handler: handler.answer(200, answer)) as server:
+        made = engine(server, None)
+        (cut,) = made.generate(requests(1, stop=("8", "Step 2")))
+        (whole,) = made.generate(requests(1, stop=("never",)))
+    assert cut == Completion("Step 1: 7. ", None, "stop", None)
+    assert whole == Completion("Step 1: 7. Step 2: 8", None, "eos", None)
+
+
+LLAMA = {"id": "tiny", "aliases": [], "owned_by": "llamacpp", "meta": {"n_ctx": 64}}
+
+
+def test_llama_cpp_is_asked_at_its_own_endpoint(tokenizer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list of models gives it away; it would answer under any name, so that is looked up."""
+    monkeypatch.setattr("tests.fullstep_data.engines.loopback.Handler.do_GET", lambda self: self.answer(200, {"data": [LLAMA]}))
+    said = {"content": "Step 1", "tokens": list(b"Step 1"), "stop_type": "limit", "tokens_evaluated": 22}
+    paths: list[str] = []
+
+    def fault(body: dict[str, Any], nth: int) -> Any:
+        def tell(handler: Any) -> None:
+            paths.append(handler.path)
+            handler.answer(200, said)
+
+        return tell
+
+    with loopback(fault=fault) as server:
+        (made,) = engine(server, tokenizer, "tiny").generate(requests(1))
+        long = engine(server, tokenizer, "tiny").generate([Request("7" * 64, 1, 5)])
+        with pytest.raises(InputError, match="does not know the model huge") as caught:
+            engine(server, tokenizer, "huge")
+    assert made == Completion("Step 1", tuple(b"Step 1"), "length", 22)
+    assert paths == ["/completion"]
+    assert long == [Failure("prompt longer than the context", "64 tokens; the server reads 64")]
+    assert list(caught.value.examples) == ["it serves tiny"]

@@ -125,6 +125,49 @@ def test_an_interrupt_leaves_nothing_behind(engine: OneVLLM) -> None:
 
 
 @pytest.mark.vllm
+def test_what_vllm_refuses_or_forgets_is_a_failure_and_the_rest_goes_on(engine: OneVLLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    undisturbed = completed(engine.generate(asked(3)))
+    no_token = replace(asked(1)[0], prefix=(1_000_000,))
+    refused, *rest = engine.generate([no_token, *asked(3)])
+    assert isinstance(refused, Failure)
+    assert refused.reason == "vLLM refuses the request"
+    assert "1000000" in refused.detail
+    assert rest == undisturbed
+    core, forgotten = engine.open()._llm.llm_engine, list[str]()
+    step = core.step
+
+    def forgetting() -> list[Any]:
+        outputs = step()
+        forgotten.extend(output.request_id for output in outputs[:1] if not forgotten)
+        return [output for output in outputs if output.request_id not in forgotten]
+
+    monkeypatch.setattr(core, "step", forgetting)
+    notes = list[str]()
+    results = engine.generate(asked(3), lambda done, total, note="": notes.append(f"{done}/{total} {note}"))
+    lost = [place for place, result in enumerate(results) if isinstance(result, Failure)]
+    assert [results[place] for place in lost] == [Failure("vLLM gave fewer completions than asked")]
+    assert [result for result in results if isinstance(result, Completion)] == [
+        sample for place, sample in enumerate(undisturbed) if place not in lost
+    ]
+    assert notes[-1].startswith("3/3 ")
+    assert notes[-1].endswith(", 1 failed")
+
+
+@pytest.mark.vllm
+def test_a_dead_engine_is_told_and_what_to_do(engine: OneVLLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vllm.v1.engine.exceptions import EngineDeadError
+
+    def dead() -> list[Any]:
+        raise EngineDeadError
+
+    monkeypatch.setattr(engine.open()._llm.llm_engine, "step", dead)
+    with pytest.raises(InputError, match="vLLM's engine died") as caught:
+        engine.generate(asked(3))
+    assert "run the same command again" in caught.value.next_step
+    assert "gpu_memory_utilization" in caught.value.next_step
+
+
+@pytest.mark.vllm
 def test_a_shorter_context_is_kept_to(folder: Path) -> None:
     short = OneVLLM(VLLMTool(CONFIG.model_copy(update={"max_model_len": 64}), str(folder)))
     long, fits = short.generate([*asked(1, prompt="7 + 7 " * 40), *asked(1, max_tokens=500)])
