@@ -47,9 +47,9 @@ class RecipeWorld(World):
         form = FileForm(limit=self.plan.test_problems)
         return Questions(sets=self.plan.sets, form=form, problems_per_part=self.recipe(()).problems.problems_per_part)
 
-    def test(self, one: Method | None, model: str, part: Path) -> pl.DataFrame:
+    def test(self, one: Method | None, model: str, part: Path, rules: tuple[str, ...]) -> pl.DataFrame:
         """Answers to the test problems; those that the dataset has are left out. InputError: it has all of them."""
-        found = super().test(one, model, part)
+        found = super().test(one, model, part, rules)
         left = found.filter(~pl.col("question").is_in(self.known.implode()))
         if left.is_empty():
             raise InputError(

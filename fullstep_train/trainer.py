@@ -288,6 +288,7 @@ def _require_gathering(plugin: Any) -> None:
 
 
 def _arguments(config: Training, schedule: Schedule, run: RunFolder, trackers: Sequence[str]) -> TrainingArguments:
+    renamed: dict[str, Any] = {_CHECKPOINTING: config.gradient_checkpointing}
     return TrainingArguments(
         output_dir=str(run.checkpoints),
         run_name=run.folder.name,
@@ -308,7 +309,7 @@ def _arguments(config: Training, schedule: Schedule, run: RunFolder, trackers: S
         report_to=list(trackers) or "none",
         accelerator_config={"use_configured_state": True},  # that of RunFolder, or of `launch`
         disable_tqdm=True,
-        **{_CHECKPOINTING: config.gradient_checkpointing},
+        **renamed,
     )
 
 
