@@ -43,6 +43,7 @@ from schemas import InputError
 BENCH = "arithmetic"
 RATES = (2e-5, 6e-5, 2e-4, 6e-4, 2e-3)
 SETTLED = "study.json"
+PARTS = "*/seed-*/*/results.parquet"
 QUICK = (
     "problems.source.size=80",
     "samples.samples=8",
@@ -209,9 +210,13 @@ def settle(out: Path, name: str, study: Study) -> None:
     kept = asdict(study)
     tests = [key for key in ("sets", "prm_sets") if kept[key]]
     wanted = {"recipe": name} | {key: kept[key] for key in ("rates", "test_problems", "overrides", *tests)}
+    wanted["tables"] = {table.name: table.version for table in (RESULTS, TRIALS, ANSWERS, FIGURES)}
     wanted = json.loads(json.dumps(wanted))
     file = out / SETTLED
     if not file.is_file():
+        if any(out.glob(PARTS)):
+            step = "use another --out: those results stay as they are"
+            raise InputError("the folder holds results of an older fullstep", where=str(out), next_step=step)
         out.mkdir(parents=True, exist_ok=True)
         replace(file, json.dumps(wanted, indent=1).encode())
         return
@@ -242,7 +247,7 @@ def _record(out: Path, begun: datetime, command: str) -> None:
 
 def collect(out: Path) -> dict[str, pl.DataFrame]:
     """The tables of all finished parts, by name; written beside the parts."""
-    done = [marker.parent for marker in sorted(out.glob("*/seed-*/*/results.parquet"))]
+    done = [marker.parent for marker in sorted(out.glob(PARTS))]
     found: dict[str, pl.DataFrame] = {}
     for table in (RESULTS, TRIALS, ANSWERS, FIGURES):
         files = [part / f"{table.name}.parquet" for part in done]

@@ -106,10 +106,10 @@ def bounds(figures: pl.DataFrame) -> str:
     told: list[str] = []
     named = {row["figure"]: row for row in figures.iter_rows(named=True)}
     for family in figures.columns[1:]:
-        known = [value for name in BOUNDS if (value := named.get(name, {}).get(family)) is not None]
-        if len(known) < len(BOUNDS):
+        values = [float(value) for name in BOUNDS if (value := named.get(name, {}).get(family)) is not None]
+        if len(values) < len(BOUNDS):
             continue
-        right, solved, lucky, blamed = known
+        right, solved, lucky, blamed = values
         told.append(
             f"In {family} {100 * right:.1f} % of the samples are right, and {100 * solved:.1f} % of the training problems have "
             f"a right one. Of the right solutions {100 * lucky:.1f} % hold a false step; of a rejected solution "

@@ -74,7 +74,7 @@ RESULTS = Table(
 
 ANSWERS = Table(
     name="answers",
-    version=3,
+    version=2,
     grain="one greedy answer to a test problem",
     doc="What paired tests are made of.",
     key=("family", "seed", "method", "problem_id"),

@@ -97,6 +97,13 @@ def test_a_folder_keeps_its_search(tmp_path: Path) -> None:
     assert caught.value.examples[0] == "rates: [0.0001, 0.0003], now [0.0001, 0.0003, 0.001]"
 
 
+def test_results_of_an_older_version_are_not_mixed_in(tmp_path: Path) -> None:
+    (tmp_path / "facts/seed-0/dpo").mkdir(parents=True)
+    (tmp_path / "facts/seed-0/dpo/results.parquet").touch()
+    with pytest.raises(InputError, match="results of an older fullstep"):
+        settle(tmp_path, "arithmetic", typed())
+
+
 @pytest.mark.slow
 def test_a_study_is_stopped_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped in the test of the second method: what was finished stays as it was, and the rest is made."""
