@@ -15,7 +15,7 @@ from cli.progress import progress
 from cli.recipe import Recipe, learnt, load
 from cli.render import show
 from cli.trackers import begin
-from cli.train_summary import Training, train_summary
+from cli.train_summary import Training, loss_of, train_summary, weighs_steps
 from cli.workers import HERE, Parts
 from fullstep_data.hub.address import is_address, parse
 from fullstep_data.pipeline import Learnt
@@ -113,4 +113,5 @@ def training(version: Version) -> Training:
     folder = version.model("policy")
     curve = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     manifest = json.loads((folder / "policy.json").read_text(encoding="utf-8"))
-    return Training(curve, manifest["trained_on"], manifest.get("warnings", []))
+    config = manifest["config"]
+    return Training(curve, manifest["trained_on"], manifest.get("warnings", []), weighs_steps(config), loss_of(config))

@@ -6,6 +6,7 @@
 The only file where both layers meet. Importing it imports torch, so commands do that when they need it.
 """
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,6 +65,7 @@ from schemas.ids import content_id
 
 hf_logging.disable_progress_bar()  # the terminal is cli.progress's
 hf_logging.set_verbosity_error()
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # where it is imported it tells of kernels that nothing here uses
 
 Folders = Mapping[str, Path]
 """Folders of the models that this run has made so far, by stage name."""

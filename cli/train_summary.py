@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from rich.console import RenderableType
@@ -22,8 +23,9 @@ from fullstep_data.accuracy import accuracy, compare
 
 SIGNIFICANT = 0.05
 
+DPO_LOSS = "-log sigmoid(rho_w - rho_l)"
 FIGURES = {
-    "loss": "loss, -log sigmoid(rho_w - rho_l)",
+    "loss": "loss",
     "rewards/margins": "margin, rho_w - rho_l",
     "rewards/accuracies": "share of pairs with rho_w > rho_l",
     "logps/chosen": "log pi of the chosen, nats",
@@ -42,12 +44,15 @@ SHARE = "gradient_share/step_"
 @dataclass(frozen=True)
 class Training:
     """How a policy was trained. curve: one row of figures per optimiser step; size: its pairs, problems, dropped records;
-    warnings: what the trainer saw go wrong, and what to change.
+    warnings: what the trainer saw go wrong, and what to change. weighted: step rewards had a say in it. loss: what the
+    loss is.
     """
 
     curve: Sequence[Mapping[str, float]]
     size: Mapping[str, int]
     warnings: Sequence[str] = ()
+    weighted: bool = True
+    loss: str = DPO_LOSS
 
 
 def train_summary(
@@ -60,8 +65,21 @@ def train_summary(
     return [
         section("Training", *training_curve(training), Text(drawn, style="dim")),
         section("Greedy accuracy on held-out problems", accuracy_table(accuracy(predictions)), *reading(predictions)),
-        _next(eval_options if predictions.height else None, data, out),
+        *_next(eval_options if predictions.height else None, data, out, training.weighted),
     ]
+
+
+def weighs_steps(config: Mapping[str, Any]) -> bool:
+    """Whether step rewards weigh steps. config: of a policy, as its manifest has it."""
+    return bool(config["objective"]["kind"] == "dpo" and config["weighting"]["gamma"] > 0)
+
+
+def loss_of(config: Mapping[str, Any]) -> str:
+    """The loss that is logged, as a formula."""
+    objective = config["objective"]
+    if objective["kind"] == "sft":
+        return "-log pi of the chosen, per token"
+    return DPO_LOSS + (f" + {objective['nll_weight']:g} nll of the chosen" if objective["nll_weight"] else "")
 
 
 def training_curve(training: Training) -> list[RenderableType]:
@@ -72,7 +90,8 @@ def training_curve(training: Training) -> list[RenderableType]:
         values = [row[name] for row in curve if name in row]
         if not values:
             continue
-        view.add_row(meaning, figure(name, values[0]), sparkline(values, SPARKS), figure(name, values[-1]))
+        told = f"{meaning}, {training.loss}" if name == "loss" else meaning
+        view.add_row(told, figure(name, values[0]), sparkline(values, SPARKS), figure(name, values[-1]))
     data = f"{counted(size['pairs'], 'pair')} of {counted(size['problems'], 'problem')}, {size['dropped']:,} dropped"
     steps = Text(f"{counted(len(curve), 'optimiser step')} on {data}", style="dim")
     warnings = [Text(f"warning: {warning}", style="yellow") for warning in training.warnings]
@@ -129,17 +148,15 @@ def reading(predictions: pl.DataFrame) -> list[Text]:
     return [Text(line) for line in lines]
 
 
-def _next(eval_options: str | None, data: str, out: str) -> Text:
+def _next(eval_options: str | None, data: str, out: str, weighted: bool) -> list[RenderableType]:
     """eval_options None: the dataset has no held-out problems, so nothing was answered."""
     data, out = shlex.quote(data), shlex.quote(out)
-    rewards = (f"fs-data show {data} step_scores", "the step rewards that weighted the training")
-    if eval_options is None:
-        return next_commands((rewards,))
     question = "SELECT question, gold, model, answer, correct FROM predictions ORDER BY question, model DESC"
-    return next_commands(
-        (
-            (f'fs-data sql {out} "{question}"', "every answer, before and after"),
-            rewards,
-            (f"fs-train eval --model MODEL --problems {data} {eval_options}", "measure another model on the same problems"),
-        )
+    answers = (f'fs-data sql {out} "{question}"', "every answer, before and after")
+    rewards = (f"fs-data show {data} step_scores", "the step rewards that weighted the training")
+    other = (
+        f"fs-train eval --model MODEL --problems {data} {eval_options}",
+        "measure another model on the same problems",
     )
+    commands = [*([answers] if eval_options else []), *([rewards] if weighted else []), *([other] if eval_options else [])]
+    return [next_commands(commands)] if commands else []

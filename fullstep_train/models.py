@@ -108,7 +108,7 @@ def load_causal(model: Path | str, dtype: torch.dtype, quantise: bool = False) -
     """The causal language model, weights in `dtype`, in eval mode, on the CPU; quantised, on the device that computes."""
     more = in_four_bits(dtype) if quantise else {}
     with quiet(), _readable(model, "model"):
-        return AutoModelForCausalLM.from_pretrained(model, dtype=dtype, **more).eval()
+        return _differentiable(AutoModelForCausalLM.from_pretrained(model, dtype=dtype, **more).eval())
 
 
 def load_config(model: Path | str) -> Any:
@@ -127,7 +127,7 @@ def load_token_classifier(model: Path | str, dtype: torch.dtype, quantise: bool 
         config = AutoConfig.from_pretrained(model)
         for name, value in settings.items():
             setattr(config, name, value)
-        return AutoModelForTokenClassification.from_pretrained(model, config=config, dtype=dtype, **more).eval()
+        return _differentiable(AutoModelForTokenClassification.from_pretrained(model, config=config, dtype=dtype, **more).eval())
 
 
 def quantised(config: Training) -> bool:
@@ -154,6 +154,16 @@ def in_four_bits(dtype: torch.dtype) -> dict[str, Any]:
         llm_int8_skip_modules=list(HEADS),
     )
     return {"quantization_config": how, "device_map": {"": device()}}
+
+
+def _differentiable(model: Any) -> Any:
+    """The model, whose 4-bit layers stay as they are on a CPU with AVX512-BF16: bitsandbytes repacks them there in the first pass
+    without gradients, and what it computes from then on has none, not even in training.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model
 
 
 @contextmanager

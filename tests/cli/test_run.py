@@ -35,7 +35,9 @@ def test_step_dpo_learns_from_the_step_pairs(place: Path):
     """One word in the recipe. What has no reference log-probs here is a step, so it has no solution either."""
     line = "fs-train run tiny --data out/tiny --out out/steps --set policy.objective.kind=step-dpo"
     pairs = open_version(str(place / "out/tiny")).frame("step_pairs")
-    assert f"on {pairs.height} pairs of {pairs['problem_id'].n_unique()} problems" in done(line, place).stdout
+    told = done(line, place).stdout
+    assert f"on {pairs.height} pairs of {pairs['problem_id'].n_unique()} problems" in told
+    assert "the step rewards that weighted the training" not in told
     reference = open_version(str(place / "out/steps")).frame("reference_logprobs")
     assert reference["solution_id"].null_count() == reference.height > 0
     assert done("fs-data check out/steps", place).exit_code == 0

@@ -4,8 +4,19 @@ import polars as pl
 import pytest
 from rich.console import Group
 
-from cli.train_summary import Training, accuracy_table, gradient_shares, reading, reward_plot, train_summary, training_curve
+from cli.train_summary import (
+    Training,
+    accuracy_table,
+    gradient_shares,
+    loss_of,
+    reading,
+    reward_plot,
+    train_summary,
+    training_curve,
+    weighs_steps,
+)
 from fullstep_data.accuracy import accuracy
+from fullstep_train.config import DPO, SFT, PolicyTraining, Step, StepDPO
 from schemas import TABLES
 from tests.cli.test_render import shown
 
@@ -93,6 +104,8 @@ def test_the_curve_shows_each_figure_from_first_to_last():
     loss, margin = text.splitlines()[2:4]
     assert loss.split()[-3:] == ["0.7000", "█▁", "0.5000"]
     assert margin.split()[-3:] == ["0.0000", "▁█", "1.0000"]
+    assert text.splitlines()[2].startswith("loss, -log sigmoid(rho_w - rho_l) ")
+    assert "loss, -log pi of the chosen " in shown(Group(*training_curve(Training(log, SIZE, loss="-log pi of the chosen"))))
     assert "2 optimiser steps on 1 pair of 1 problem, 0 dropped" in text
 
 
@@ -126,3 +139,25 @@ def test_where_the_picture_is_or_how_to_have_one():
     for picture, told in ((Path("out/r/training.png"), "as a picture: out/r/training.png"), (None, "fullstep[report]")):
         text = shown(Group(*train_summary(predictions([True], [True]), Training([], SIZE), picture, *arguments)))
         assert told in text
+
+
+def test_step_rewards_are_pointed_at_where_they_had_a_say():
+    for weighted in (True, False):
+        training = Training([], SIZE, weighted=weighted)
+        text = shown(Group(*train_summary(predictions([True], [True]), training, None, "--max-tokens 7", "out/d", "out/r")))
+        assert ("fs-data show out/d step_scores" in text) == weighted
+        assert "fs-train eval" in text
+
+
+@pytest.mark.parametrize(
+    ("config", "loss", "weighs"),
+    [
+        (PolicyTraining(), "-log sigmoid(rho_w - rho_l)", True),
+        (PolicyTraining(weighting=Step(gamma=0)), "-log sigmoid(rho_w - rho_l)", False),
+        (PolicyTraining(objective=DPO(nll_weight=0.5)), "-log sigmoid(rho_w - rho_l) + 0.5 nll of the chosen", True),
+        (PolicyTraining(objective=StepDPO()), "-log sigmoid(rho_w - rho_l)", False),
+        (PolicyTraining(objective=SFT()), "-log pi of the chosen, per token", False),
+    ],
+)
+def test_what_the_objective_learns(config: PolicyTraining, loss: str, weighs: bool):
+    assert (loss_of(config.model_dump()), weighs_steps(config.model_dump())) == (loss, weighs)

@@ -16,6 +16,7 @@ from fullstep_train.reference import load_causal, reference_identity
 from schemas import InputError
 from tests.fullstep_train.frames import make_tables
 from tests.fullstep_train.runs import contents, run_policy, run_prm, stop_at
+from tests.fullstep_train.test_forward import solutions_of_one_problem
 
 FEW = make_tables(problems=4)
 
@@ -69,6 +70,19 @@ def test_quantised_weights_below_the_head(tiny: Path) -> None:
     plain = PolicyTraining(lora=LoRA(rank=2), dtype="float32")
     assert reference_identity(str(tiny), PolicyTraining(lora=QLORA, dtype="float32")).endswith(":nf4:float32")
     assert reference_identity(str(tiny), plain).endswith(":float32:float32")
+
+
+def test_quantised_weights_have_a_gradient_after_a_pass_without(tiny: Path) -> None:
+    """Through the second layer to the adapters of the first, and of the length that plain weights give: 4 bits are coarse."""
+    norms = []
+    for quantised in ("nf4", None):
+        model, runs = load_causal(tiny, PolicyTraining(lora=QLORA.model_copy(update={"quantised": quantised}), dtype="float32"))
+        adapted = with_lora(model, QLORA, seed=0)
+        solutions = solutions_of_one_problem()
+        torch.cat(runs.logprobs(adapted.train(), solutions)).sum().backward()
+        grads = [parameter.grad for name, parameter in adapted.named_parameters() if "layers.0" in name and "lora_B" in name]
+        norms.append(sum(float(grad.norm()) for grad in grads if grad is not None))
+    assert 0.5 < norms[0] / norms[1] < 2
 
 
 def test_a_policy_over_quantised_weights_is_saved_whole(tmp_path: Path, tiny: Path) -> None:
