@@ -59,7 +59,7 @@ test-vllm: $(VLLM)/.installed
 # Ray gets along with our versions, so it goes into the same environment.
 test-ray: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m ray tests/fullstep_data/workers
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m ray tests/fullstep_data/workers tests/cli/test_workers.py
 
 clean:
 	rm -rf $(VENV) $(VLLM) $(DEMO)

@@ -20,7 +20,7 @@ from fullstep_data.formats.importing import imported_tables
 from fullstep_data.pipeline import stages_on_import
 from fullstep_data.query import connect
 from fullstep_data.runner import run
-from fullstep_data.store import Store, Version
+from fullstep_data.store import Store, StoredFile, Version
 from schemas import InputError
 
 
@@ -67,10 +67,12 @@ def build(
     return version
 
 
-def rolled_before(store: Store) -> Version | None:
-    """The latest version, where it has rollouts in the columns of today: they need not be drawn again."""
-    version = store.version() if store.numbers() else None
-    return version if version and "rollouts" in version.tables and "rollouts" not in version.outdated else None
+def rolled_before(store: Store) -> tuple[StoredFile, ...]:
+    """The rollouts of all versions, in the columns of today: they need not be drawn again. Those of later versions come last."""
+    versions = [store.version(number) for number in store.numbers()]
+    current = [one for one in versions if "rollouts" in one.tables and "rollouts" not in one.outdated]
+    files = {file.path: file for version in current for file in version.table("rollouts").stored}
+    return tuple(file for file in files.values() if file.path.exists())
 
 
 def prm_metrics(version: Version) -> dict[str, Any]:

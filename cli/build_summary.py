@@ -28,10 +28,11 @@ WHERE label IS NOT NULL AND labeller = ({MAIN_LABELLER}) GROUP BY ALL ORDER BY A
 """
 
 LABELS = r"""
-SELECT labeller, source, CAST(regexp_extract(labeller, 'n=(\d+)', 1) AS INTEGER) * count(*) AS all_rollouts,
+SELECT labeller, CAST(regexp_extract(labeller, 'n=(\d+)', 1) AS INTEGER) AS n, count(*) AS steps,
+       count(*) FILTER (label IS NULL) AS open,
        count(*) FILTER (label) AS labelled_right, count(*) FILTER (NOT label) AS labelled_wrong,
        (SELECT count(*) FROM rollouts) AS rollouts, (SELECT coalesce(sum(tokens), 0) FROM rollouts) AS tokens
-FROM step_labels WHERE source IN ('monte-carlo', 'binary-search') GROUP BY labeller, source
+FROM step_labels WHERE source IN ('monte-carlo', 'binary-search') GROUP BY labeller
 """
 
 OPEN = """
@@ -69,6 +70,16 @@ WHERE solution_id = '{solution_id}' ORDER BY step_index
 """
 
 OUTCOMES = "the labels are outcomes: every step carries whether the final answer is right"
+POLICIES = {
+    "full": "all N of each step, so values are soft labels; what is saved are the last steps, which have no rollout to draw, the "
+    "rollout that a solution of the same sampler is itself, and equal prefixes",
+    "early-stop": "drawn until the first success, so hard labels are those of all N; soft ones need all N (policy full)",
+    "first-error": "drawn up to the first wrong step of a solution, later steps are open; soft labels need all N (policy full)",
+    "binary-search": "approximate: the first wrong step is found by halving, as if no rollout succeeded after it; steps that "
+    "were not looked at are labelled by inference; soft labels need all N (policy full)",
+}
+POOLED = "pooled: all solutions through a prefix count as its rollouts, so labels may stand on more than N"
+
 CHANCES = "label 1: a rollout of the step reached the right answer; no proof that the step is correct"
 
 METRICS = {
@@ -138,16 +149,17 @@ def reward_histogram(ask: Ask) -> list[RenderableType]:
 
 def monte_carlo(ask: Ask) -> list[Text]:
     """How the labels came out, what they cost, and what was saved."""
-    lines: list[str] = []
+    lines: list[Text] = []
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in ask(OPEN).iter_rows())
     for row in ask(LABELS).iter_rows(named=True):
-        steps = f"{row['labelled_right']:,} steps labelled right, {row['labelled_wrong']:,} wrong"
-        lines.append(f"{row['labeller']}: {steps}" + (f"; open: {reasons}" if reasons else ""))
-        share = f"{row['rollouts'] / row['all_rollouts']:.0%} of all N at every step" if row["all_rollouts"] else "none needed"
-        lines.append(f"{counted(row['rollouts'], 'rollout')} ({row['tokens']:,} tokens) drawn: {share}")
-        if " full" not in row["labeller"]:
-            lines.append('hard labels only: soft values need all N (step_labels.policy = "full")')
-    return [Text(line) for line in lines]
+        told = f"{row['labeller']}: {row['labelled_right']:,} steps labelled right, {row['labelled_wrong']:,} wrong"
+        lines.append(Text(told + (f", {row['open']:,} open ({reasons})" if reasons else "")))
+        whole = row["n"] * row["steps"]
+        drawn = f"{counted(row['rollouts'], 'rollout')} ({row['tokens']:,} tokens)"
+        lines.append(Text(f"{drawn}, {row['rollouts'] / whole:.0%} of the {whole:,} that N = {row['n']} at every step would be"))
+        _, _, policy, *pooled = row["labeller"].split()
+        lines.append(Text("; ".join([POLICIES[policy], *([POOLED] if pooled else [])]), style="dim"))
+    return lines
 
 
 def labellers(ask: Ask) -> list[RenderableType]:

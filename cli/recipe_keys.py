@@ -35,7 +35,7 @@ def keys_at(schema: Schema, location: Location, *, tags: bool = False) -> list[s
     for step in location:
         node = _child(schema, node, step)
     if tags:
-        return list(node.get("discriminator", {}).get("mapping", {}))
+        return [kind for one in _alternatives(schema, node) for kind in one.get("discriminator", {}).get("mapping", {})]
     return list(node.get("properties", {}))
 
 

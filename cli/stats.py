@@ -56,7 +56,7 @@ def _blocks(found: Mapping[str, Any], warned: list[Warned]) -> Iterator[Renderab
     if found["step_pairs"]["pairs"]:
         yield section("Pairs of next steps (step_pairs)", *_step_pairs(found["step_pairs"]))
     if found["diversity"]["problems"]:
-        yield section("Diversity, per problem", Text(_diversity(found["diversity"])))
+        yield section("Diversity, per problem", Text(_diversity(found["diversity"])), Text(_alike(found)))
     if found["tokens"]:
         yield section("Tokens of solutions", _tokens(found["tokens"]))
 
@@ -77,6 +77,9 @@ def _labels(found: Mapping[str, Any]) -> list[RenderableType]:
         counts = (f"{row[name]:,}" for name in ("steps", "label_1", "label_0", "open"))
         view.add_row(row["labeller"], row["source"], *counts, f"{row['label_1'] / known:.0%}" if known else "-")
     told: list[RenderableType] = [
+        Text(f"{row['labeller']}: {row['steps']:,} open: {row['reason'] or 'no reason given'}") for row in found["open"]
+    ]
+    told += [
         Text(f"{row['labeller']}: {row['doubted']:,} of {row['right_solutions']:,} right solutions have a step labelled 0")
         for row in found["doubted"]
     ]
@@ -206,6 +209,12 @@ def _diversity(diversity: Mapping[str, Any]) -> str:
         f"{diversity['texts']:.1f} different texts, {diversity['answers']:.1f} different answers; "
         f"{diversity['mixed']:.0%} have both right and wrong solutions"
     )
+
+
+def _alike(found: Mapping[str, Any]) -> str:
+    """Problems by their solutions' outcomes, and solutions with a twin."""
+    equal, outcomes = found["equal_solutions"], ", ".join(f"{count:,} {name}" for name, count in found["outcomes"].items())
+    return f"problems by their solutions: {outcomes}; {equal['equal']:,} of {counted(equal['solutions'], 'solution')} have a twin"
 
 
 def _tokens(rows: list[dict[str, Any]]) -> RenderableType:

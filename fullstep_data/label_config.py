@@ -56,7 +56,7 @@ class MonteCarloLabels(Config):
     policy: Literal["full", "early-stop", "first-error", "binary-search"] = "early-stop"
     pooled: bool = False
     budget: Annotated[RolloutBudget | TokenBudget, Field(discriminator="kind")] | None = None
-    engine: Annotated[HFEngine | ScriptedEngine, Field(discriminator="kind")] | None = None
+    engine: Annotated[HFEngine | VLLMEngine | ServerEngine | ScriptedEngine, Field(discriminator="kind")] | None = None
     seed: int = 0
 
 

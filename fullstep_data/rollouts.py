@@ -7,7 +7,7 @@ in one call; the grader grades them. A prefix is continued from the very ids tha
 that solution's sampler. Where there are no ids (solutions from a file, or another engine) the engine reads the prefix as text.
 
 Seeds are hashes of problem, prefix and index: a restart, more rollouts per step, or another policy draw the same rollouts again.
-Those that an earlier version has are taken from there (the tool `known_rollouts`) and graded anew; they count against a budget,
+Those that earlier versions have are taken from there (the tool `known_rollouts`) and graded anew; they count against a budget,
 so the outcome is that of a build from nothing.
 """
 
@@ -25,7 +25,7 @@ from fullstep_data.prompts import Template, load_template, render_prompt
 from fullstep_data.samples import sampler_identity
 from fullstep_data.solutions import grade
 from fullstep_data.stage import Context, Outcome, Tick, rejects
-from fullstep_data.store import StoredFile, Version
+from fullstep_data.store import StoredFile
 from fullstep_data.store.parquet import decode
 from schemas import TABLES
 from schemas.ids import rollout_seed
@@ -86,19 +86,19 @@ class KnownRollouts(Protocol):
 
 @dataclass(frozen=True)
 class KnownTool:
-    """The tool `known_rollouts`: those of a version (None: there is none). It decides nothing, so its identity is always one."""
+    """The tool `known_rollouts`: those in some files of a store. It decides nothing, so its identity is always one."""
 
-    version: Version | None
+    files: tuple[StoredFile, ...]
 
     def identity(self, models: Mapping[str, FolderPath]) -> str:
         return ""
 
     def open(self, models: Mapping[str, FolderPath]) -> "Known":
-        return Known(self.version.table("rollouts").stored if self.version else ())
+        return Known(self.files)
 
 
 class Known:
-    """The rollouts in some files of a store. Only the files that hold a problem are read for it, and verified."""
+    """The rollouts in some files. Only the files that hold a problem are read for it, and verified."""
 
     def __init__(self, files: Sequence[StoredFile]) -> None:
         self._files = files

@@ -130,6 +130,24 @@ FROM (FROM step_labels WHERE source <> 'outcome') JOIN (SELECT solution_id, corr
 WHERE correct IS NOT NULL AND label IS NOT NULL GROUP BY ALL ORDER BY ALL
 """
 
+OPEN = """
+SELECT labeller, reason, count(*) AS steps FROM step_labels WHERE label IS NULL GROUP BY ALL ORDER BY labeller, steps DESC, reason
+"""
+
+# What outcome labels live on: solutions of a problem that differ, in text and in outcome.
+EQUAL = """
+SELECT coalesce(sum(copies), 0)::BIGINT AS solutions, coalesce(sum(copies) FILTER (copies > 1), 0)::BIGINT AS equal
+FROM (SELECT count(*) AS copies FROM solutions GROUP BY problem_id, hash(text))
+"""
+
+OUTCOMES = """
+SELECT outcome, count(*) AS problems FROM (
+    SELECT CASE WHEN count(correct) = 0 THEN 'undecided' WHEN bool_and(correct) THEN 'all right'
+                WHEN bool_or(correct) THEN 'mixed' ELSE 'all wrong' END AS outcome
+    FROM solutions GROUP BY problem_id)
+GROUP BY outcome
+"""
+
 # How often two labellers have the same first wrong step; decided: solutions where both say which it is, or that there is none.
 LABELLERS = """
 SELECT labeller, other, count(*) AS solutions, count(agree) AS decided, count(*) FILTER (keep) AS kept,
@@ -143,8 +161,8 @@ Ask = Callable[..., pl.DataFrame]
 
 
 def stats(version: Version, parts: Parts | None = None) -> dict[str, Any]:
-    """All figures: tables, rejects, labels, rewards, calibration, labellers, scores, pairs, step_pairs, diversity, tokens, prm.
-    parts: as for `query.connect`.
+    """All figures: tables, rejects, labels, open, rewards, calibration, labellers, scores, pairs, step_pairs, diversity,
+    equal_solutions, outcomes (of problems), tokens, prm. parts: as for `query.connect`.
 
     InputError: a part is missing.
     """
@@ -163,6 +181,7 @@ def stats(version: Version, parts: Parts | None = None) -> dict[str, Any]:
             "scorer": scorer,
             "labeller": labeller,
             "labels": ask(LABELS).to_dicts(),
+            "open": ask(OPEN).to_dicts(),
             "doubted": ask(DOUBTED).to_dicts(),
             "agreement": ask(AGREEMENT, {"positions": POSITIONS}).to_dicts(),
             "rewards": rewards(cube),
@@ -172,6 +191,8 @@ def stats(version: Version, parts: Parts | None = None) -> dict[str, Any]:
             "pairs": _pairs(ask),
             "step_pairs": _step_pairs(ask),
             "diversity": ask(DIVERSITY).row(0, named=True),
+            "equal_solutions": ask(EQUAL).row(0, named=True),
+            "outcomes": dict(sorted(ask(OUTCOMES).iter_rows())),
             "tokens": _tokens(ask),
             "prm": _own_prm(version),
         }

@@ -7,6 +7,7 @@ doubted_right_answers   steps labelled wrong on the way to a right answer
 label_balance           steps labelled right, wrong and left open, by labeller
 open_labels             why labels are open
 equal_solutions         solutions of a problem with the same text
+lowest_is_last          share of solutions whose last step alone has the lowest reward, by scorer and outcome
 problem_outcomes        problems whose solutions are all right, all wrong, or mixed; how different the solutions are
 first_errors            the first wrong step of each solution, by each labeller
 label_consensus         do two labellers agree on it? `keep`: what consensus filtering keeps
@@ -43,6 +44,12 @@ SELECT problem_id, count(*) AS solutions, count(*) FILTER (correct) AS right_ans
             WHEN bool_or(correct) THEN 'mixed' ELSE 'all wrong' END AS outcome,
        count(DISTINCT text) AS distinct_texts, count(DISTINCT answer) AS distinct_answers
 FROM solutions GROUP BY problem_id""",
+    "lowest_is_last": """\
+SELECT scorer, correct, count(*) AS solutions, avg(CAST(lowest = last AS INTEGER)) AS share
+FROM (SELECT scorer, solution_id, max(step_index) AS last,
+             min(CAST(reward * 1e9 AS BIGINT) * 100000 + step_index) % 100000 AS lowest
+      FROM step_scores GROUP BY scorer, solution_id HAVING count(*) > 1)
+JOIN solutions USING (solution_id) GROUP BY scorer, correct ORDER BY scorer, correct""",
     # first_error: index of the first step labelled wrong, -1 where all are labelled right, null where a step before it is open
     "first_errors": """\
 SELECT problem_id, solution_id, labeller, source,

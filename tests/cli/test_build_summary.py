@@ -166,12 +166,19 @@ def test_monte_carlo_labels_say_what_they_cost_and_what_stayed_open(frames: dict
     rows = TABLES["rollouts"].frame([{"prefix_key": "bad", "rollout_index": k, **rollout, **graded} for k in range(5)])
     ask = ask_frames({**frames, "step_labels": labels, "rollouts": rows})
     text = shown(Group(*monte_carlo(ask)))
-    assert "monte-carlo n=4 early-stop: 2 steps labelled right, 2 wrong; open: budget spent 1" in text
-    assert "5 rollouts (35 tokens) drawn: 25% of all N at every step" in text
-    assert "soft values need all N" in text
+    assert "monte-carlo n=4 early-stop: 2 steps labelled right, 2 wrong, 1 open (budget spent 1)" in text
+    assert "5 rollouts (35 tokens), 25% of the 20 that N = 4 at every step would be" in text
+    assert "soft ones need all N" in text
+    assert "pooled" not in text
     assert "no proof" in shown(Group(*reward_histogram(ask)))
-    full = labels.with_columns(labeller=pl.lit("monte-carlo n=4 full"))
-    assert "soft values" not in shown(Group(*monte_carlo(ask_frames({**frames, "step_labels": full, "rollouts": rows}))))
+    for policy, told in (
+        ("full pooled", ("values are soft labels", "equal prefixes", "may stand on more than N")),
+        ("first-error", ("later steps are open",)),
+        ("binary-search", ("approximate",)),
+    ):
+        other = labels.with_columns(labeller=pl.lit(f"monte-carlo n=4 {policy}"))
+        text = " ".join(shown(Group(*monte_carlo(ask_frames({**frames, "step_labels": other, "rollouts": rows})))).split())
+        assert all(words in text for words in told)
 
 
 def test_labellers_side_by_side_say_how_often_they_agree(frames):

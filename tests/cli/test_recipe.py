@@ -86,6 +86,7 @@ def test_overrides_do_not_leak_into_the_next_load():
             "samples.engine.kind=hff",
             ("samples.engine.kind: there is no kind 'hff' (one of given, hf, scripted, server, vllm); did you mean hf?",),
         ),
+        ('step_labels={kind="monte-carlo", engine={kind="hff"}}', ("no kind 'hff' (one of hf, scripted, server, vllm)",)),
         ("policy.weighting.kind=tokn", ("policy.weighting.kind: there is no kind 'tokn'", "did you mean token?")),
         ("samples=5", ("samples: this is a section with keys of its own (engine, prompt, samples", "found 5")),
         ("problems.source=x", ("problems.source: this is a section with keys of its own (kind), found 'x'",)),

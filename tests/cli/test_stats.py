@@ -6,6 +6,7 @@ import pytest
 
 from fullstep_data.store import open_version
 from tests.cli.commands import done, invoke
+from tests.fullstep_data.report.sums import build, questions
 
 
 def test_every_block_and_the_same_numbers_as_json(built: Path):
@@ -43,6 +44,25 @@ def test_what_the_prm_was_not_trained_on_is_told(built: Path):
     assert found["prm"] == {name: validation[name] for name in ("problems", "auc", "ece")}
     text = " ".join(done("fs-data stats out/tiny", built).stdout.split())
     assert f"that it was not trained on: AUC {validation['auc']:.3f}" in text
+
+
+def test_open_labels_twins_and_outcomes_are_told(tmp_path: Path):
+    labelling = {"step_labels": {"kind": "monte-carlo", "n": 2, "policy": "first-error"}}
+    version = build(tmp_path / "d", questions(6), labelling=labelling, stages=6)
+    found = json.loads(done("fs-data stats d --json", tmp_path).stdout)
+    text = " ".join(done("fs-data stats d", tmp_path).stdout.split())
+    labels, solutions = version.frame("step_labels"), version.frame("solutions")
+    ((labeller, reason, steps),) = [tuple(row.values()) for row in found["open"]]
+    assert (reason, steps) == ("after the first error", labels["label"].null_count())
+    assert f"{labeller}: {steps} open: {reason}" in text
+    copies = solutions.group_by("problem_id", "text").len()["len"]
+    assert found["equal_solutions"] == {"solutions": solutions.height, "equal": copies.filter(copies > 1).sum()}
+    assert f"{copies.filter(copies > 1).sum()} of {solutions.height} solutions have a twin" in text
+    right = solutions.group_by("problem_id").agg(pl.col("correct").any(), every=pl.col("correct").all())
+    mixed = right.filter("correct", ~pl.col("every")).height
+    assert sum(found["outcomes"].values()) == right.height
+    assert found["outcomes"]["mixed"] == mixed
+    assert f"{mixed} mixed" in text
 
 
 def test_an_import_is_told_of_by_its_labels(built: Path, tmp_path: Path):

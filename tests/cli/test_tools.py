@@ -17,11 +17,13 @@ from fullstep_data.config import QwenFormat, VLLMReference, VLLMScoring
 from fullstep_data.engines.protocol import ScoreRequest
 from fullstep_data.engines.public_prm import PublicPRMTool
 from fullstep_data.rollouts import KnownTool
+from fullstep_data.runner import QuietReporter, run
 from fullstep_data.stage import no_tick
 from fullstep_data.store import Store, open_version
 from fullstep_train import builtin
 from fullstep_train.config import PolicyTraining
 from schemas import InputError
+from tests.fullstep_data.engines.loopback import loopback
 from tests.fullstep_data.engines.public_prms import prm_of
 from tests.fullstep_data.report.sums import build, questions
 from tests.fullstep_data.store.mounts import remount, tmpfs
@@ -29,6 +31,7 @@ from tests.fullstep_train.frames import make_tables
 from tests.models import tiny_model, tiny_tokenizer
 
 QUIET = ProgressReporter(Lines(lambda text: None))
+FIRST = ("problems", "samples", "solutions", "steps", "rollouts", "step_labels")
 
 
 def test_sampler_and_trainer_know_a_model_by_one_identity() -> None:
@@ -79,6 +82,21 @@ def test_vllm_takes_the_place_of_transformers_where_the_recipe_says_so(tmp_path:
             with pytest.raises(InputError, match="needs the package vllm") as caught:
                 tools[name].open(models)
             assert 'pip install "fullstep[vllm]"' in caught.value.next_step
+
+
+def test_rollouts_are_drawn_by_the_engine_of_their_section(tmp_path: Path) -> None:
+    """Here a server, which reads prefixes as text, beside samples of another engine."""
+    with loopback() as server:
+        engine = f'{{kind="server", url="{server.url}", model="scripted", prompts="text"}}'
+        labels = f'step_labels={{kind="monte-carlo", n=2, engine={engine}}}'
+        recipe = load("tiny", ["problems.source.limit=6", "samples.samples=3", labels])
+        stages = [stage for stage in build_stages(recipe) if stage.name in FIRST]
+        version = run(stages, recipe, Store.create(tmp_path / "data"), build_tools(recipe, QUIET), QuietReporter())
+    drawn = version.frame("rollouts")
+    assert set(version.frame("samples")["sampler"].str.starts_with("scripted")) == {True}
+    assert set(drawn["sampler"].str.starts_with("server:scripted:text")) == {True}
+    assert drawn.height == len(server.asked) > 10
+    assert version.frame("step_labels")["label"].null_count() == 0
 
 
 def test_a_judge_is_asked_through_the_engine_of_its_section_or_of_the_samples() -> None:
@@ -159,19 +177,22 @@ def test_the_reference_runs_in_what_the_recipe_says(built: Path) -> None:
             tools[2].open({})
 
 
-def test_a_build_knows_the_rollouts_of_the_latest_version(tmp_path: Path) -> None:
+def test_a_build_knows_the_rollouts_of_all_versions(tmp_path: Path) -> None:
+    """Also of those before one that had other labels; what was deleted is not known, and no fault."""
     store = Store.create(tmp_path / "data")
-    assert rolled_before(store) is None
-    for number, n in enumerate((2, 4), start=1):
-        labelling = {"step_labels": {"kind": "monte-carlo", "n": n}}
-        build(tmp_path / "data", questions(3), labelling=labelling, stages=6, rolled=rolled_before(store))
-        found = rolled_before(store)
-        assert found is not None
-        assert found.number == number
+    assert rolled_before(store) == ()
+    known: list[int] = []
+    for labels in ({"kind": "monte-carlo", "n": 2}, {"kind": "monte-carlo", "n": 4}, {"kind": "outcome"}):
+        stages = 6 if "n" in labels else 5
+        build(tmp_path / "data", questions(3), labelling={"step_labels": labels}, stages=stages, rolled=rolled_before(store))
+        known.append(len(rolled_before(store)))
+    assert known == [1, 2, 2]
+    found = rolled_before(store)
+    assert list(found) == [store.version(number).table("rollouts").stored[0] for number in (1, 2)]
     tools = build_tools(load("tiny", ['step_labels={kind="monte-carlo"}']), QUIET, rolled=found)
     assert tools["known_rollouts"] == KnownTool(found)
-    build(tmp_path / "other", questions(3), stages=5)
-    assert rolled_before(Store.open(tmp_path / "other")) is None
+    found[0].path.unlink()
+    assert rolled_before(store) == found[1:]
 
 
 def random_prm(folder: Path) -> Path:

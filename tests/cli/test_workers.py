@@ -11,7 +11,7 @@ from cli.workers import HERE, Parts
 from fullstep_data.workers import LOCAL, OnRay, Workers
 from tests.cli.commands import done, invoke, spawn
 from tests.fullstep_data.workers.chain import alive, wait_until
-from tests.fullstep_data.workers.test_ray_actors import GRPC, listening
+from tests.fullstep_data.workers.test_ray_actors import GRPC, listening, two_nodes
 from tests.kill import content
 
 
@@ -75,6 +75,33 @@ def test_a_cluster_that_does_not_answer_is_told_at_once(built: Path, tmp_path: P
 def test_a_build_by_two_workers_is_the_same_to_the_byte(built: Path, tmp_path: Path):
     done("fs-data build tiny --out out/tiny --workers 2", tmp_path)
     assert content(tmp_path / "out/tiny") == content(built / "out/tiny")
+
+
+LABELS = """--set problems.source.limit=12 --set problems.problems_per_part=3 --set samples.samples=4 --set pairs.top=2
+    --set 'prm={kind="labels"}' --set 'side_labels=[{kind="judge"}]' --set learn_from=consensus --set pairs.agreed=true"""
+
+
+def label(out: str, n: int, more: str = "") -> str:
+    """A build with Monte-Carlo labels, a judge and their consensus."""
+    settings = f"{LABELS} --set 'step_labels={{kind=\"monte-carlo\", n={n}}}'"
+    return f"fs-data build tiny --out {out} {' '.join(settings.split())} {more}"
+
+
+def test_labels_by_two_workers_are_the_same_to_the_byte_also_when_n_grows(tmp_path: Path):
+    for n in (2, 4):
+        done(label("one", n), tmp_path)
+        done(label("two", n, "--workers 2"), tmp_path)
+        assert content(tmp_path / "one") == content(tmp_path / "two")
+
+
+@pytest.mark.ray
+def test_a_build_on_a_cluster_of_two_nodes_is_the_same_to_the_byte(tmp_path: Path):
+    """The command as a user types it, also with labels by rollouts and by a judge."""
+    with two_nodes() as cluster:
+        for n in (2, 4):
+            done(label("one", n), tmp_path)
+            done(label("two", n, f"--on ray:{cluster.address}"), tmp_path)
+            assert content(tmp_path / "one") == content(tmp_path / "two")
 
 
 def test_an_evaluation_by_two_workers_is_the_same_to_the_byte(built: Path, tmp_path: Path):

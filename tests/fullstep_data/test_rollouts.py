@@ -373,9 +373,10 @@ def test_a_build_takes_the_rollouts_of_an_earlier_version(tmp_path: Path, monkey
     monkeypatch.setattr(ScriptedGenerator, "generate", counted)
     settings: dict[str, Any] = {"samples": 4, "stages": 6, "per_part": 3}
 
-    def built(folder: str, n: int, rolled: Version | None = None) -> tuple[Version, int]:
+    def built(folder: str, n: int, before: Version | None = None) -> tuple[Version, int]:
         asked.clear()
         labelling = {"step_labels": {"kind": "monte-carlo", "n": n, "policy": "full"}}
+        rolled = before.table("rollouts").stored if before else ()
         return build(tmp_path / folder, questions(7), labelling=labelling, rolled=rolled, **settings), sum(asked)
 
     few, _ = built("one", 4)

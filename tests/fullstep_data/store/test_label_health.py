@@ -29,6 +29,7 @@ def connection() -> Any:
     solutions: list[dict[str, Any]] = []
     steps: list[dict[str, Any]] = []
     labels: list[dict[str, Any]] = []
+    scores: list[dict[str, Any]] = []
     for number, (key, (problem, text, correct, values)) in enumerate(SOLUTIONS.items()):
         path = "exact" if correct is not None else "timeout"
         ids = {"solution_id": key, "problem_id": problem}
@@ -40,6 +41,8 @@ def connection() -> Any:
                 {**ids, "step_index": index, "start": index, "stop": index + 1, "text": "x", "prefix_key": f"{key}{index}"}
             )
             reason = None if label is not None else "after the first error"
+            reward = 0.5 if label is None else 0.9 * label
+            scores.append({**ids, "step_index": index, "scorer": "prm", "reward": reward})
             labels.append(
                 {
                     **ids,
@@ -52,8 +55,9 @@ def connection() -> Any:
                     "reason": reason,
                 }
             )
+    tables = {"solutions": solutions, "steps": steps, "step_labels": labels, "step_scores": scores}
     with duckdb.connect() as opened:
-        for name, rows in {"solutions": solutions, "steps": steps, "step_labels": labels}.items():
+        for name, rows in tables.items():
             opened.register(name, TABLES[name].frame(rows))
         for name, body in LABEL_HEALTH.items():
             opened.execute(f"CREATE VIEW {name} AS {body}")
@@ -95,6 +99,11 @@ def test_equal_solutions_and_outcomes_of_problems(connection: Any) -> None:
         ("hard", 2, 0, 1, "all wrong", 1, 1),
         ("mixed", 4, 3, 1, "mixed", 3, 1),
     ]
+
+
+def test_where_the_lowest_reward_is(connection: Any) -> None:
+    # More than one step: a and c (0.9 twice: the first of equals counts), b (0 at its end), d (0.9, 0, 0.5). a, b, c are right.
+    assert rows(connection, "FROM lowest_is_last") == [("prm", False, 1, 0.0), ("prm", True, 3, pytest.approx(1 / 3))]
 
 
 def test_every_version_has_the_views(dataset: Version) -> None:

@@ -111,17 +111,25 @@ def test_something_else_than_ray_at_the_address_is_refused_at_once(monkeypatch: 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
+    with two_nodes() as made:
+        yield made
+
+
+@contextmanager
+def two_nodes() -> Iterator[Any]:
     """Two raylets of two CPUs each; workers find the repository's code."""
     from ray.cluster_utils import Cluster
 
     before = signal.getsignal(signal.SIGTERM)
-    os.environ["PYTHONPATH"] = str(REPOSITORY)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
     node = {"num_cpus": 2, "object_store_memory": 80 * 2**20}
     made = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-    made.add_node(**node)
-    yield made
-    made.shutdown()
-    signal.signal(signal.SIGTERM, before)
+    try:
+        made.add_node(**node)
+        yield made
+    finally:
+        made.shutdown()
+        signal.signal(signal.SIGTERM, before)
 
 
 @ON_RAY
