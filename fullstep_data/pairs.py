@@ -33,7 +33,8 @@ UNFIT = (FIT, "not scored", "labellers disagree", "duplicate text", "outcome und
 
 def pairs(problems: pl.DataFrame, solutions: pl.DataFrame, step_scores: pl.DataFrame, context: Context) -> Outcome:
     """At most top² pairs per problem. Problems without a pair, and solutions that could not compete, are rejects."""
-    return _selected(problems, solutions, scored(step_scores, context.config), [], context.config)
+    scores = scored(step_scores, context.config, solutions["solution_id"])
+    return _selected(problems, solutions, scores, [], context.config)
 
 
 def diverse_pairs(
@@ -49,7 +50,8 @@ def agreed_pairs(
     problems: pl.DataFrame, solutions: pl.DataFrame, step_scores: pl.DataFrame, step_labels: pl.DataFrame, context: Context
 ) -> Outcome:
     """`pairs` of solutions that the consensus of the labellers keeps. step_labels: the labels of the consensus."""
-    return _selected(problems, solutions, scored(step_scores, context.config), disputed(step_labels), context.config)
+    scores = scored(step_scores, context.config, solutions["solution_id"])
+    return _selected(problems, solutions, scores, disputed(step_labels), context.config)
 
 
 @dataclass(frozen=True)
@@ -89,14 +91,16 @@ def _selected(
     return Outcome(rows, pl.concat(dropped))
 
 
-def scored(step_scores: pl.DataFrame, config: PairsConfig) -> pl.DataFrame:
+def scored(step_scores: pl.DataFrame, config: PairsConfig, expected: pl.Series | None = None) -> pl.DataFrame:
     """solution_id, score, scorer of every solution that has rewards. Sums go in the order of steps: the same to the bit.
 
-    Parts have the rows of a solution together and in the order of its steps; they are sorted only where they have not.
+    Parts have the rows of a solution together and in the order of its steps; they are sorted only where they have not. expected:
+    ids, each once; where these are the ids that come, no look is needed whether one comes twice.
     """
     first, backwards = _runs(step_scores)
     ids = step_scores["solution_id"][first]
-    if backwards or ids.n_unique() < first.size:
+    once = ids.equals(expected) if expected is not None else False
+    if backwards or not (once or ids.n_unique() == first.size):
         step_scores = step_scores.sort("solution_id", "step_index", maintain_order=True)
         first, _ = _runs(step_scores)
         ids = step_scores["solution_id"][first]
@@ -161,7 +165,8 @@ def ranked(judged: Candidates, top: int) -> tuple[Array, Array]:
     narrow = side.astype(np.uint16) if side.size and side[-1] < 1 << 16 else side
     order = order[np.argsort(narrow[order], kind="stable")]
     place, side = place[order], side[order]
-    rank = np.arange(order.size) - np.searchsorted(side, side)
+    begin = np.flatnonzero(np.diff(side, prepend=-1))
+    rank = np.arange(order.size) - np.repeat(begin, np.diff(begin, append=order.size))
     alike = (side[1:] == side[:-1]) & (place[1:] == place[:-1])
     for start, stop in _runs_of_ties(alike, rank, top):
         tied = order[start:stop].tolist()

@@ -8,7 +8,9 @@ follow the verdict loosely, one solution in 50 repeats another's text, one in 20
 Pairs are made by the real stage. The same call gives the same bytes.
 """
 
+import itertools
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,9 @@ from fullstep_data.config import DataRecipe, FileSource, ProblemsConfig, Samples
 from fullstep_data.pipeline import PIPELINE
 from fullstep_data.runner import QuietReporter, run
 from fullstep_data.stage import Stage
-from fullstep_data.store import Contract, Counts, Part, Slice, StageRecord, Store, TableRecord, Version
+from fullstep_data.store import Contract, Counts, Part, Slice, StageRecord, Store, TableRecord, Version, open_version
+from fullstep_data.store.history import run_record
+from fullstep_data.store.version import part_path
 from schemas import TABLES
 
 SAMPLES = 32
@@ -57,6 +61,24 @@ def make(folder: Path, steps: int, numeric: bool = False, per_part: int = PROBLE
             parts.setdefault(name, []).append(written.model_copy(update={"slice": Slice(chunk=chunk)}))
     tables = {name: _record(name, parts[name]) for name in parts}
     return run((PAIRS,), recipe(), store, {}, QuietReporter(), imported=tables)
+
+
+def repeat(source: Path, folder: Path, times: int) -> Version:
+    """The numeric dataset in `source` so often, in no more space: the same parts under other keys, and no pairs. Its ids
+    are not unique, so it is good only for work that looks at one part after the other.
+    """
+    store, known = Store.create(folder), open_version(str(source))
+    tables: dict[str, TableRecord] = {}
+    for name in NUMERIC:
+        parts: list[Part] = []
+        (folder / "parts" / name).mkdir(parents=True)
+        for turn, (part, path) in itertools.product(range(times), zip(known.tables[name].parts, known.files(name), strict=True)):
+            chunk = turn * len(known.files(name)) + (part.slice.chunk or 0)
+            copy = part.model_copy(update={"key": f"{chunk:032x}", "slice": Slice(chunk=chunk)})
+            os.link(path, part_path(folder, name, copy.key))
+            parts.append(copy)
+        tables[name] = _record(name, parts)
+    return store.commit(known.manifest.model_copy(update={"tables": tables}), run_record({}))
 
 
 def _record(name: str, parts: list[Part]) -> TableRecord:

@@ -2,16 +2,18 @@
 
     python -m tests.benchmarks.selection [--quick] [--data FOLDER]
 
-The dataset is made here (`made`): 20M steps in all tables, and 1M, 20M and 100M steps of ids and rewards alone. Each measurement
-is a fresh process, in random order; counted is the user CPU of the work, without imports, on one thread. `fullstep` is the stage
-`pairs` as a build runs it: parts read and verified, pairs and rejects checked and written. `raw` reads the columns that it needs
-by pyarrow, part by part, and does nothing with them. `pandas` (part by part too) and `datasets` (datasets.map, on 1M steps) make
-the same table and write it, without rejects and checks; that the tables are the same is checked.
+The dataset is made here (`made`): 20M steps in all tables, and 1M, 20M and 100M steps of ids and rewards alone (100M: the parts
+of 20M five times, for no part is looked at together with another). Each measurement is a fresh process, in random order; counted
+is the user CPU of the work, on one thread, after the same work on 20,000 steps: imports and first calls are not in it. `fullstep`
+is the stage `pairs` as a build runs it: parts read and verified, pairs and rejects checked and written. `raw` reads the columns
+that it needs by pyarrow, part by part, and does nothing with them. `pandas` (part by part too) and `datasets` (datasets.map, on
+1M steps) make the same table and write it, without rejects and checks; that the tables are the same is checked.
 
 vs_raw: CPU of fullstep over raw. vs_pandas, vs_datasets: their CPU over fullstep's. peak_gb: fullstep's peak resident memory.
 growth_1m_20m_100m: CPU for a step over that of the first, ids and rewards alone; growth_peak_gb: peak memory of each.
-stats_20m, report_20m: user CPU in s and peak memory in GB (the process's own: mapped parts can be let go) of what `fs-data
-stats` and `fs-data report` do. overhead_ms_per_part: what the runner takes for a part of 16 problems besides the stage function.
+stats_20m, report_20m: user CPU in s and peak memory in GB (the process's own: mapped parts can be let go) of what `fs-data stats`
+and `fs-data report` do; the kernel gives the process 1 GB of private memory (RLIMIT_DATA), and null says that it was too little.
+overhead_ms_per_part: what the runner takes for a part of 16 problems besides the stage function.
 --quick: 1M steps in place of 20M, and 250k, 500k and 1M ids and rewards. --data: take the datasets from there, make what is
 missing, and leave them. The last line is one JSON object.
 """
@@ -43,12 +45,17 @@ from fullstep_data.stats import stats
 from fullstep_data.store import Store, Version, open_version
 from schemas import TABLES
 from schemas.ids import content_id
-from tests.benchmarks.made import PAIRS, make, recipe
+from tests.benchmarks.made import PAIRS, PROBLEMS_PER_PART, make, recipe, repeat
 
 COLUMNS = {read.table: list(read.columns) for read in PAIRS.reads}
 TOP = 4
 POLICY = f"mean-top{TOP}"
 SEED = 2502
+WARM = 20_000
+"""Steps of the dataset on which every side is warmed up."""
+LIMIT = 1_000_000_000
+"""Bytes of private memory that stats and report get."""
+LIMITED = ("stats", "report")
 Selected = Callable[[], pl.DataFrame] | None
 """Gives the rows of `pairs` that a side made."""
 
@@ -60,10 +67,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, help="processes per side (default 3, with --quick 1)")
     parser.add_argument("--side", choices=tuple(SIDES), help=argparse.SUPPRESS)
     parser.add_argument("--dataset", help=argparse.SUPPRESS)
+    parser.add_argument("--warm", help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.side:
-        measure(arguments.side, open_version(arguments.dataset), arguments.work)
+        measure(arguments.side, open_version(arguments.warm), open_version(arguments.dataset), arguments.work)
         return
     with tempfile.TemporaryDirectory() as folder:
         compare(Path(folder), arguments.data or Path(folder), arguments.quick, arguments.repeats or (1 if arguments.quick else 3))
@@ -73,17 +81,18 @@ def compare(work: Path, data: Path, quick: bool, repeats: int) -> None:
     """Makes the datasets, measures every side, and prints what came of it."""
     million = 1_000_000
     steps = million if quick else 20 * million
-    full, small = there(data, steps), there(data, million)
+    full, small, warm = there(data, steps), there(data, million), there(data, WARM)
+    fine = there(data, WARM * 10, per_part=16)
     grown = [
         there(data, count, numeric=True) for count in ((250_000, 500_000, million) if quick else (million, steps, 5 * steps))
     ]
     runs = [(side, full) for side in ("raw", "fullstep", "pandas") for _ in range(repeats)]
-    runs += [("datasets", small), ("fullstep", small), ("stats", full), ("report", full), ("overhead", small)]
+    runs += [("datasets", small), ("fullstep", small), ("stats", full), ("report", full), ("overhead", fine)]
     runs += [("fullstep", one) for one in grown for _ in range(repeats)]
     random.Random(SEED).shuffle(runs)
     found: dict[tuple[str, Path], list[dict[str, Any]]] = {}
     for side, dataset in runs:
-        found.setdefault((side, dataset), []).append(measured(side, dataset, work))
+        found.setdefault((side, dataset), []).append(measured(side, dataset, warm, work))
         print(f"{side:9} {dataset.name:14} {found[side, dataset][-1]}", flush=True)
 
     def cpu(side: str, dataset: Path) -> float:
@@ -97,7 +106,7 @@ def compare(work: Path, data: Path, quick: bool, repeats: int) -> None:
         "peak_gb": max(one["peak_gb"] for one in found["fullstep", full]),
         "growth_1m_20m_100m": [rate / rates[0] for rate in rates],
         "growth_peak_gb": [max(one["peak_gb"] for one in found["fullstep", each]) for each in grown],
-        "overhead_ms_per_part": found["overhead", small][0].get("overhead_ms"),
+        "overhead_ms_per_part": found["overhead", fine][0].get("overhead_ms"),
         "same_pairs": len({one["pairs"] for side in ("fullstep", "pandas") for one in found[side, full]}) == 1
         and found["datasets", small][0]["pairs"] == found["fullstep", small][0]["pairs"],
         "steps": rows(full),
@@ -109,12 +118,15 @@ def compare(work: Path, data: Path, quick: bool, repeats: int) -> None:
     print(json.dumps({name: rounded(value) for name, value in result.items()}))
 
 
-def there(data: Path, steps: int, numeric: bool = False) -> Path:
+def there(data: Path, steps: int, numeric: bool = False, per_part: int = PROBLEMS_PER_PART) -> Path:
     """The folder of a dataset, made where it is not there yet."""
-    folder = data / f"{steps // 1000}k{'-numeric' if numeric else ''}"
+    folder = data / f"{steps // 1000}k{'-numeric' if numeric else ''}{'' if per_part == PROBLEMS_PER_PART else f'-by-{per_part}'}"
     if not (folder / "versions" / "000001.json").exists():
         started = time.perf_counter()
-        make(folder, steps, numeric)
+        if numeric and steps == 100_000_000:
+            repeat(there(data, steps // 5, numeric), folder, times=5)
+        else:
+            make(folder, steps, numeric, per_part)
         print(f"made {folder.name} in {time.perf_counter() - started:.0f} s", flush=True)
     return folder
 
@@ -129,25 +141,28 @@ def rounded(value: Any) -> Any:
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
-def measured(side: str, dataset: Path, work: Path) -> dict[str, Any]:
+def measured(side: str, dataset: Path, warm: Path, work: Path) -> dict[str, Any]:
     """One measurement in a process of its own; without figures where it failed."""
-    command = [sys.executable, "-m", "tests.benchmarks.selection", "--side", side, "--dataset", str(dataset)]
+    command = [sys.executable, "-m", "tests.benchmarks.selection", "--side", side, "--dataset", str(dataset), "--warm", str(warm)]
     single = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "ARROW_NUM_THREADS": "1"}
+    limit = ["prlimit", f"--data={LIMIT}"] if side in LIMITED else []
     with tempfile.TemporaryDirectory(dir=work) as folder:
-        done = subprocess.run(
-            [*command, "--work", folder], stdout=subprocess.PIPE, text=True, check=False, env=os.environ | single
-        )
+        command = [*limit, *command, "--work", folder]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, env=os.environ | single)
     if done.returncode:
         return {"cpu": None, "peak_gb": None, "own_gb": None, "pairs": None}
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(side: str, version: Version, work: Path) -> None:
+def measure(side: str, warm: Version, version: Version, work: Path) -> None:
     """Does the work of a side and prints its figures as a line of JSON."""
     told: dict[str, Any] = {}
+    for folder in ("warm", "work"):
+        (work / folder).mkdir()
+    SIDES[side](warm, work / "warm", {})
     with Peak() as peak:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
-        selected = SIDES[side](version, work, told)
+        selected = SIDES[side](version, work / "work", told)
         told["cpu"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_utime - before, 2)
     told["peak_gb"] = round(memory("VmHWM") / 1e6, 3)
     told["own_gb"] = round(peak.own / 1e6, 3)
@@ -156,7 +171,7 @@ def measure(side: str, version: Version, work: Path) -> None:
 
 
 class Peak(threading.Thread):
-    """Looks every 20 ms how much memory is the process's own. own: the most seen, in kB."""
+    """Looks ten times a second how much memory is the process's own. own: the most seen, in kB."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -172,7 +187,7 @@ class Peak(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        while not self._ended.wait(0.02):
+        while not self._ended.wait(0.1):
             self.own = max(self.own, memory("RssAnon"))
 
 
@@ -297,7 +312,6 @@ def with_report(version: Version, work: Path, told: dict[str, Any]) -> Selected:
 
 def overhead(version: Version, work: Path, told: dict[str, Any]) -> Selected:
     """A hundred parts of 16 problems: what the runner takes besides the stage function."""
-    small = make(work / "small", steps=100 * 16 * 32 * 6, per_part=16)
     inside = 0.0
 
     def counted(*arguments: Any) -> Outcome:
@@ -309,7 +323,7 @@ def overhead(version: Version, work: Path, told: dict[str, Any]) -> Selected:
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
     stage = replace(PAIRS, run=counted)
-    made = run((stage,), recipe(), Store.create(work / "pairs"), {}, QuietReporter(), upstream=small)
+    made = run((stage,), recipe(), Store.create(work / "pairs"), {}, QuietReporter(), upstream=version)
     whole = resource.getrusage(resource.RUSAGE_SELF).ru_utime - before
     told["overhead_ms"] = round(1000 * (whole - inside) / len(made.tables["pairs"].parts), 2)
     told["stage_ms"] = round(1000 * inside / len(made.tables["pairs"].parts), 2)

@@ -90,6 +90,22 @@ def test_a_tie_goes_by_the_hash_of_the_id():
     assert chosen_rejected(select(GROUP, top=1, score="mean")) == [(first, "l1")]
 
 
+def test_a_tie_over_the_last_place_goes_by_the_hash_too():
+    # "b" .9 is the first; "a", "c", "d", "e" share .5, and only the two of the smallest md5 find a place
+    answers = {name: ("p", True, [0.9 if name == "b" else 0.5]) for name in "abcde"} | {"l": ("p", False, [0.5])}
+    tied = sorted("acde", key=lambda name: hashlib.md5(name.encode()).hexdigest())
+    assert chosen_rejected(select(answers, top=3)) == [(name, "l") for name in ("b", *tied[:2])]
+
+
+def test_sums_go_in_the_order_of_the_steps():
+    # in this order the small ones are lost one by one: ((1 + 2**-53) + 2**-53) = 1, while 2**-53 + 2**-53 + 1 > 1
+    small = 2.0**-53
+    answers = {"w": ("p", True, [1.0, small, small]), "v": ("p", True, [small, small, 1.0]), "l": ("p", False, [0.0])}
+    scores = dict(select(answers).rows.select("chosen_id", "chosen_score").iter_rows())
+    assert scores == {"w": 1.0 / 3, "v": (1.0 + 2**-52) / 3}
+    assert scores["v"] > scores["w"]
+
+
 def test_the_default_is_the_papers_four_by_four():
     answers = {f"{kind}{index}": ("p", kind == "w", [index / 10]) for kind in "wl" for index in range(6)}
     outcome = select(answers)
