@@ -30,7 +30,7 @@ def show_audit(dataset: str, against: Sequence[str], as_json: bool) -> int:
         return leaked
     out = console()
     out.print(
-        Text(f"{version.path}, version {version.number}: {counted(found.problems, 'problem')}", style="bold"), soft_wrap=True
+        Text(f"{version.place}, version {version.number}: {counted(found.problems, 'problem')}", style="bold"), soft_wrap=True
     )
     for name, size in found.sets.items():
         matches = [match for match in found.leaks if match.place == name]

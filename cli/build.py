@@ -6,7 +6,6 @@ build("tiny", "out/tiny", overrides=("samples.samples=12",))
 import json
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from cli.build_summary import build_summary
@@ -21,6 +20,7 @@ from fullstep_data.pipeline import stages_on_import
 from fullstep_data.query import connect
 from fullstep_data.runner import run
 from fullstep_data.store import Store, StoredFile, Version
+from fullstep_data.store.storage import path_of
 from schemas import InputError
 
 
@@ -40,7 +40,7 @@ def build(
     from cli.tools import build_stages, build_tools  # torch: only once the recipe is known to be good
 
     where = parts.place()
-    store = Store.create(Path(out))
+    store = Store.create(path_of(out))
     imported = imported_tables(store)
     stages = stages_on_import(build_stages(recipe), imported)
     if not stages:
@@ -51,7 +51,7 @@ def build(
         )
     if imported:
         say(f"going on from the imported tables: {', '.join(imported)}")
-    begin(trackers, Path(out))
+    begin(trackers, path_of(out))
     with progress() as reporter:
         tools = build_tools(recipe, reporter, processes.launch(), trackers, rolled_before(store))
         version = run(stages, recipe, store, tools, reporter, imported=imported, where=where)
@@ -77,6 +77,5 @@ def rolled_before(store: Store) -> tuple[StoredFile, ...]:
 
 def prm_metrics(version: Version) -> dict[str, Any]:
     """The validation figures of the PRM that this version trained; empty where it trained none."""
-    if "prm" not in version.manifest.models:
-        return {}
-    return json.loads((version.model("prm") / "metrics.json").read_text(encoding="utf-8"))["validation"]
+    content = version.model_file("prm", "metrics.json") if "prm" in version.manifest.models else None
+    return json.loads(content)["validation"] if content else {}

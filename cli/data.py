@@ -39,7 +39,9 @@ def main() -> None:
     ),
 )
 @click.argument("recipe")
-@click.option("--out", required=True, metavar="DIR", help="Folder of the dataset: made if it is missing, grown if it is there.")
+@click.option(
+    "--out", required=True, metavar="DIR", help="Folder of the dataset, or s3://BUCKET/PREFIX: made if missing, grown if there."
+)
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe; may be repeated.")
 @workers_options
 @processes_options
@@ -79,7 +81,8 @@ def show(dataset: str, table: str | None, rows: int) -> None:
 
     Without TABLE: rows of each table, and what was dropped why. With TABLE: its columns, what they mean, and its first
     rows. VERSION is a number, a tag or a day (@2026-11-22: the newest version of that day or before); without it, the
-    latest version is shown. So it is wherever a command takes DIR[@VERSION].
+    latest version is shown. So it is wherever a command takes DIR[@VERSION]. DIR may be a dataset in a bucket,
+    s3://BUCKET/PREFIX, there as here.
     """
     from cli.show import show_table, show_version
 
@@ -309,7 +312,8 @@ def gc(dataset: str, keep: int | None, hours: float, delete: bool) -> None:
 
     That is what killed builds and versions given up left behind: parts, models, half-made models, temp files. Spared are
     versions with a tag, files younger than a day (a build on another machine may be about to use them), and everything
-    while a build runs in the folder. A dataset that was trained on should keep the version that was used: tag it.
+    while a build runs in the folder (in a bucket: on any machine). A dataset that was trained on should keep the version
+    that was used: tag it.
     """
     from cli.versions import collect_garbage
 

@@ -32,7 +32,7 @@ def show_diff(before: str, after: str, as_json: bool) -> None:
         click.echo(json.dumps({"same": found.same, **asdict(found)}, ensure_ascii=False, indent=1, allow_nan=False))
         return
     out = console()
-    names = [f"{version.path}, version {version.number}" for version in (first, second)]
+    names = [f"{version.place}, version {version.number}" for version in (first, second)]
     out.print(Text(f"{names[0]} → {names[1]}", style="bold"), soft_wrap=True)
     for block in _blocks(found):
         out.print(block)

@@ -42,6 +42,7 @@ from fullstep_data.grading import Grader, GraderTool
 from fullstep_data.runner import Interrupted, run
 from fullstep_data.sources.sets import FileForm
 from fullstep_data.store import Store, Version, open_version
+from fullstep_data.store.storage import path_of
 from schemas import InputError
 
 
@@ -151,7 +152,7 @@ def _kept(shown: Shown) -> Iterator[tuple[Path, ProgressReporter]]:
         reporter = stack.enter_context(progress())
         folder = shown.out or stack.enter_context(tempfile.TemporaryDirectory(prefix="fullstep-eval-"))
         try:
-            yield Path(folder), reporter
+            yield path_of(folder), reporter
         except Interrupted as stopped:
             if shown.out:
                 raise
@@ -226,7 +227,7 @@ def _require_sampled_rules(decode: Sequence[str]) -> None:
 
 def _top_up(upstream: Version, decode: Sequence[str]) -> str:
     """The command that samples what is missing."""
-    place = shlex.quote(str(upstream.path))
+    place = shlex.quote(upstream.place)
     if upstream.manifest.recipe.get("name") == "eval":
         return f"the `fs-train eval` that made it, with --decode {','.join(decode)} --out {place}"
     most = max(rule.n for rule in parse(",".join(decode)) if isinstance(rule, Sampled))

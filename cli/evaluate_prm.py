@@ -206,13 +206,13 @@ def _of_dataset(version: Version, folder: Path, how: Measured) -> tuple[Annotate
         if not held:
             raise InputError(
                 "the PRM was trained on every problem of this dataset (prm.validation_share = 0), so nothing is held out",
-                where=str(version.path),
+                where=version.place,
                 next_step="give another dataset, or see figures that are too good with --everything",
             )
         labels = labels.filter(pl.col("problem_id").is_in(list(held)))
         note = f"the {len(held):,} problems that the training held back"
     if labels.is_empty():
-        raise InputError("the dataset has no labelled steps", where=str(version.path), next_step="give one with step_labels")
+        raise InputError("the dataset has no labelled steps", where=version.place, next_step="give one with step_labels")
     ids = labels["solution_id"].unique().implode()
     problems = version.frame("problems").select("problem_id", "source")
     source = dict(solutions.join(problems, on="problem_id").select("solution_id", "source").iter_rows())
@@ -225,7 +225,7 @@ def _one_labeller(labels: pl.DataFrame, wanted: str | None, version: Version) ->
     if (wanted is None and len(known) > 1) or (wanted is not None and wanted not in known):
         raise InputError(
             f"there are no labels by {wanted!r}" if wanted else "several labellers have judged these steps",
-            where=str(version.path),
+            where=version.place,
             count=len(known),
             examples=known,
             next_step=f"name one of them: --labeller {known[0] if known else 'NAME'}",

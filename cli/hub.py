@@ -21,6 +21,8 @@ from fullstep_data.hub.publish import README, Bundle, Published, publish, size
 from fullstep_data.hub.pull import pull as pull_dataset
 from fullstep_data.overlap import read_set
 from fullstep_data.store import open_version
+from fullstep_data.store.storage import is_bucket
+from schemas import InputError
 
 
 def push(
@@ -75,6 +77,10 @@ def push_model(
 
 def pull(address: str, out: str) -> None:
     """Fetch a dataset from the Hub."""
+    if is_bucket(out):
+        raise InputError(
+            "a dataset from the Hub is fetched into a folder", where=out, next_step="name a folder; its files can be copied then"
+        )
     with progress() as reporter:
         version = pull_dataset(parse(address), Path(out), ticks(reporter, "fetch parts"))
     rows = sum(table.rows for table in version.tables.values())

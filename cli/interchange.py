@@ -20,6 +20,7 @@ from fullstep_data.formats.exporting import export
 from fullstep_data.formats.group import Report
 from fullstep_data.formats.importing import import_files, options_of
 from fullstep_data.store import open_version
+from fullstep_data.store.storage import path_of
 from schemas import InputError
 
 
@@ -34,8 +35,8 @@ def import_dataset(name: str, files: Sequence[str], out: str, overrides: Sequenc
             if done:
                 reporter.part_done("import")
 
-        version, report = import_files(form, files, Path(out), options, template, formats=tuple(FORMATS.values()), tick=tick)
-    title = f"{form.name} to {version.path}, version {version.number}"
+        version, report = import_files(form, files, path_of(out), options, template, formats=tuple(FORMATS.values()), tick=tick)
+    title = f"{form.name} to {version.place}, version {version.number}"
     show([*report_blocks(title, report, "records"), _next(out, set(version.tables))])
 
 
@@ -44,7 +45,7 @@ def export_dataset(name: str, dataset: str, out: str, overrides: Sequence[str], 
     form = find_format(name)
     version = open_version(dataset)
     report = export(form, version, Path(out), parse_overrides(overrides), labeller, scorer)
-    show(report_blocks(f"{version.path}, version {version.number}, as {form.name}: {out}", report, "problems"))
+    show(report_blocks(f"{version.place}, version {version.number}, as {form.name}: {out}", report, "problems"))
 
 
 def show_formats() -> None:

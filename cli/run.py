@@ -4,7 +4,6 @@ run("tiny", "out/tiny", "out/tiny-run", overrides=("policy.weighting.gamma=0",))
 """
 
 import json
-import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from fullstep_data.pipeline import Learnt
 from fullstep_data.pipeline import training as training_stages
 from fullstep_data.runner import run as run_stages
 from fullstep_data.store import Store, Version, open_version
+from fullstep_data.store.storage import cache_folder, path_of
 from schemas import InputError
 
 PICTURE = "training.png"
@@ -54,14 +54,14 @@ def run(
     from cli.tools import train_tools  # torch: only once recipe and dataset are known to be good
 
     where = parts.place()
-    begin(trackers, Path(out))
+    begin(trackers, path_of(out))
     with progress() as reporter:
         tools = train_tools(recipe, reporter, upstream, processes.launch(), trackers)
         version = run_stages(
-            training_stages(table), recipe, Store.create(Path(out)), tools, reporter, upstream=upstream, where=where
+            training_stages(table), recipe, Store.create(path_of(out)), tools, reporter, upstream=upstream, where=where
         )
     trained = training(version)
-    picture = plot or (None if missing() else Path(out) / PICTURE)
+    picture = plot or (None if missing() else path_of(out) / PICTURE)
     if picture:
         write_plot(trained.curve, picture)
     show(train_summary(version.frame("predictions"), trained, picture, eval_options(recipe), data, out))
@@ -75,9 +75,8 @@ def open_dataset(data: str) -> Version:
     from cli.hub import ticks
     from fullstep_data.hub.pull import pulled  # the Hub's client takes a second to import
 
-    cache = Path(os.environ.get("FULLSTEP_CACHE") or Path.home() / ".cache" / "fullstep")
     with progress() as reporter:
-        return pulled(parse(data), cache / "datasets", ticks(reporter, "fetch parts"))
+        return pulled(parse(data), cache_folder() / "datasets", ticks(reporter, "fetch parts"))
 
 
 def eval_options(recipe: Recipe) -> str:

@@ -47,7 +47,7 @@ _ALIAS = r"\b(\w+)\s+(?:AS\s+)?{alias}\b"
 def run_shell(version: Version, pager: Pager | None = None, parts: Parts | None = None) -> None:
     """Ask and answer until the user leaves. pager: what shows an answer that is longer than the screen; None: the system's."""
     out = console()
-    out.print(Text(f"{version.path}, version {version.number}; .help for help, .quit to leave", style="dim"), soft_wrap=True)
+    out.print(Text(f"{version.place}, version {version.number}; .help for help, .quit to leave", style="dim"), soft_wrap=True)
     with connect(version, parts) as connection:
         names = columns_by_table(connection)
         session = open_session(names)

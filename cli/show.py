@@ -15,6 +15,7 @@ from fullstep_data.hub.address import is_address, parse
 from fullstep_data.query import connect, sql
 from fullstep_data.store import Store, Version, open_version, parse_spec
 from fullstep_data.store.history import Entry, TableChange, history
+from fullstep_data.store.storage import shown
 from schemas import TABLES, Column, InputError, Table
 
 FOUND = 1
@@ -32,7 +33,7 @@ def show_version(dataset: str) -> None:
     if version.manifest.models:
         out.print(section("Models"))
         for stage in version.manifest.models:
-            out.print(Text(f"  {stage}  {version.model(stage)}"), soft_wrap=True)  # paths are there to be copied
+            out.print(Text(f"  {stage}  {shown(version.model_folder(stage))}"), soft_wrap=True)  # paths are there to be copied
 
 
 def show_table(dataset: str, name: str, rows: int) -> None:
@@ -144,7 +145,7 @@ def _title(version: Version) -> Text:
 
 
 def _name(version: Version) -> str:
-    return f"{version.path}, version {version.number}"
+    return f"{version.place}, version {version.number}"
 
 
 def _made(entry: Entry) -> str:

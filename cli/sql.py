@@ -21,6 +21,7 @@ from fullstep_data.hub.address import is_address, parse
 from fullstep_data.query import Parts, ask, connect, split
 from fullstep_data.store import Store, Version, open_version, parse_spec
 from fullstep_data.store.disk import explained
+from fullstep_data.store.version import fetch
 from fullstep_data.store.views import views_file
 from schemas import InputError
 
@@ -126,6 +127,8 @@ def write_views(dataset: str, out: str) -> None:
             where=str(target),
             next_step="write the views of an older version elsewhere: --out FILE",
         )
+    for name in version.tables:
+        fetch(version.tables[name].stored)
     content = views_file(version, absolute=not own)
     if out == "-":
         click.echo(content.decode("utf-8"), nl=False)
@@ -135,7 +138,7 @@ def write_views(dataset: str, out: str) -> None:
             target.write_bytes(content)
     except OSError as error:
         raise InputError(f"the file cannot be written: {error}", where=out, next_step="name another file") from error
-    click.echo(f"{target}: version {version.number} of {version.path}; open it: duckdb -init {target}")
+    click.echo(f"{target}: version {version.number} of {version.place}; open it: duckdb -init {target}")
 
 
 def _markdown(answer: pl.DataFrame) -> Iterator[str]:

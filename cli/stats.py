@@ -29,7 +29,7 @@ def show_stats(dataset: str, as_json: bool) -> None:
         click.echo(json.dumps(plain({"warnings": [asdict(one) for one in warned], **found}), ensure_ascii=False, indent=1))
         return
     out = console()
-    out.print(Text(f"{version.path}, version {version.number}", style="bold"), soft_wrap=True)
+    out.print(Text(f"{version.place}, version {version.number}", style="bold"), soft_wrap=True)
     for block in _blocks(found, warned):
         out.print(block)
 

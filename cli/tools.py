@@ -51,6 +51,7 @@ from fullstep_data.sources.given import GivenTool
 from fullstep_data.stage import Stage, Tick, Tool
 from fullstep_data.store import StoredFile, Version, open_version, parse_spec
 from fullstep_data.store.disk import write_error
+from fullstep_data.store.storage import is_bucket
 from fullstep_train.checks import Kind, require_same_tokenizer, require_trainable
 from fullstep_train.config import LabelsAsRewards, PolicyTraining, PRMGiven, PRMTraining
 from fullstep_train.launch import Launch, launch, train
@@ -223,7 +224,7 @@ def require_reads(version: Version, model: Path | str, kind: Kind) -> None:
 def find_prm(name: str, reporter: ProgressReporter) -> Path:
     """The folder of a PRM: one as `train_prm` leaves it, or the one that a dataset (DIR@VERSION) has trained."""
     place, _ = parse_spec(name)
-    if (place / "versions").is_dir():
+    if is_bucket(name) or (place / "versions").is_dir():
         return open_version(name).model("prm")
     return Path(find_model(name, reporter))
 

@@ -20,14 +20,14 @@ def tag_version(dataset: str, name: str) -> None:
     """Name a version."""
     version = open_version(dataset)
     Store(version.path).tag(name, version.number)
-    click.echo(f"{version.path}@{name} is version {version.number}")
+    click.echo(f"{version.place}@{name} is version {version.number}")
 
 
 def delete_tag(dataset: str, name: str) -> None:
     """Take a tag away."""
     store = whole(dataset, "a tag is taken from the whole dataset")
     number = store.untag(name)
-    click.echo(f"{store.path}: version {number} is no longer called {name}")
+    click.echo(f"{store.place}: version {number} is no longer called {name}")
 
 
 def show_tags(dataset: str) -> None:
@@ -37,7 +37,7 @@ def show_tags(dataset: str) -> None:
     for name, number in tags.items():
         click.echo(f"{name}  version {number}")
     if not tags:
-        click.echo(f"no tags; name a version: fs-data tag {store.path}@NUMBER NAME")
+        click.echo(f"no tags; name a version: fs-data tag {store.place}@NUMBER NAME")
 
 
 def whole(dataset: str, rule: str) -> Store:
@@ -78,10 +78,10 @@ def compact_dataset(dataset: str) -> None:
     before = store.version()
     version = compact(store, run_record({}))
     if version is None:
-        click.echo(f"{store.path}: nothing to merge in version {before.number}")
+        click.echo(f"{store.place}: nothing to merge in version {before.number}")
         return
     files = [sum(len(table.stored) for table in one.tables.values()) for one in (before, version)]
     click.echo(
-        f"{store.path}: version {version.number} has the rows of version {before.number} in {files[1]:,} files, not {files[0]:,}"
+        f"{store.place}: version {version.number} has the rows of version {before.number} in {files[1]:,} files, not {files[0]:,}"
     )
-    click.echo(f"what only older versions need can go, once you want it to: fs-data gc {store.path} --keep 1")
+    click.echo(f"what only older versions need can go, once you want it to: fs-data gc {store.place} --keep 1")

@@ -18,8 +18,8 @@ from fullstep_data.accounts import read_index
 from fullstep_data.query import SCHEME, Parts, located
 from fullstep_data.stage import Accounts, Stage
 from fullstep_data.store import Contract, StageRecord, Store, StoredFile, Version
-from fullstep_data.store.disk import sha256_of
 from fullstep_data.store.parquet import decode
+from fullstep_data.store.storage import shown, storage_of
 from fullstep_data.store.version import part_path, reject_path
 from fullstep_data.store.views import file_list, table_body, views_file
 from schemas import TABLES, InputError, Reference, Table
@@ -52,7 +52,7 @@ def check(version: Version, stages: Sequence[Stage] = ()) -> list[Finding]:
     _folder_holds(version, found, views=set(version.tables) == set(readable))
     with tempfile.TemporaryDirectory(prefix="fullstep-check-") as spill, duckdb.connect(":memory:") as connection:
         connection.execute(f"SET temp_directory = '{spill}'")
-        connection.register_filesystem(Parts(version.path, [file.path for name in whole for file in version.tables[name].stored]))
+        connection.register_filesystem(Parts(version.path, [file for name in whole for file in version.tables[name].stored]))
         for name in whole:
             files = [located(version, path) for path in version.files(name)]
             connection.execute(f"CREATE VIEW {name} AS {table_body(TABLES[name], files)}")
@@ -110,9 +110,12 @@ def _files_hold(version: Version, name: str, found: _Found) -> bool:
 
 def _model_holds(version: Version, stage: str, found: _Found) -> None:
     """Are the files of the model those that the manifest lists, and no others?"""
-    folder, files = version.model(stage), version.manifest.models[stage].files
+    folder, files = version.model_folder(stage), version.manifest.models[stage].files
+    storage = storage_of(folder)
     for name, file in files.items():
-        _file_holds(folder / name, file.bytes, file.sha256, f"model {stage}", found)
+        _file_holds(storage.placed(folder, name, file.sha256), file.bytes, file.sha256, f"model {stage}", found)
+    if storage.far:
+        return  # a rival's files may stand beside those of this version
     others = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.relative_to(folder).as_posix() not in files]
     if others:
         found.add("files that the build did not write (remove them)", f"model {stage}", len(others), others)
@@ -139,24 +142,26 @@ def _folder_holds(version: Version, found: _Found, *, views: bool) -> None:
     """
     store = Store(version.path)
     manifest, file = store.manifest_path(version.number), version.path / "views.sql"
-    if manifest.read_bytes() != version.manifest.content():
-        found.add("the manifest was altered after it was written (restore it from a copy)", "versions", 1, [manifest])
+    if store.storage.read(manifest) != version.manifest.content():
+        found.add("the manifest was altered after it was written (restore it from a copy)", "versions", 1, [shown(manifest)])
     lost = [f"{tag}: version {number}" for tag, number in store.tags().items() if number not in store.numbers()]
     if lost:
         found.add("tags name versions that are not there", "tags", len(lost), lost)
     latest = version.number == store.numbers()[-1]
-    if views and latest and not (file.is_file() and file.read_bytes() == views_file(version)):
-        found.add("the file is not that of the latest version (run the build again: it is written anew)", "views.sql", 1, [file])
+    if views and latest and not (store.storage.size(file) and store.storage.read(file) == views_file(version)):
+        what = "the file is not that of the latest version (run the build again: it is written anew)"
+        found.add(what, "views.sql", 1, [shown(file)])
 
 
 def _file_holds(path: Path, size: int, sha256: str, where: str, found: _Found) -> bool:
     altered = "file was truncated or altered after it was written (delete it and run the build again)"
-    if not path.is_file():
-        found.add("file is missing (run the build again)", where, 1, [path])
-    elif path.stat().st_size != size:
-        found.add(altered, where, 1, [f"{path}: expected {size} bytes, found {path.stat().st_size}"])
-    elif (actual := sha256_of(path)) != sha256:
-        found.add(altered, where, 1, [f"{path}: expected sha256 {sha256}, found {actual}"])
+    storage, place = storage_of(path), shown(path)
+    if (length := storage.size(path)) is None:
+        found.add("file is missing (run the build again)", where, 1, [place])
+    elif length != size:
+        found.add(altered, where, 1, [f"{place}: expected {size} bytes, found {length}"])
+    elif (actual := storage.sha256(path)) != sha256:
+        found.add(altered, where, 1, [f"{place}: expected sha256 {sha256}, found {actual}"])
     else:
         return True
     return False
@@ -166,13 +171,13 @@ def _rows_hold(version: Version, name: str, found: _Found) -> None:
     """Do the rows of each intact file keep the contract?"""
     for file in version.tables[name].stored:
         try:
-            frame = decode(TABLES[name], file.content(), where=str(file.path))
+            frame = decode(TABLES[name], file.content(), where=shown(file.path))
         except InputError as error:
             if _intact(file):  # else it is reported already
-                found.add(error.what, f"table {name}", 1, [file.path])
+                found.add(error.what, f"table {name}", 1, [shown(file.path)])
             continue
         if frame.height != file.rows:
-            found.add("a file has not the number of rows that the manifest says", f"table {name}", 1, [file.path])
+            found.add("a file has not the number of rows that the manifest says", f"table {name}", 1, [shown(file.path)])
         for violation in TABLES[name].violations(frame):
             found.add(f"rows break the rule: {violation.rule}", f"table {name}", violation.count, violation.examples)
 

@@ -18,6 +18,8 @@ import duckdb
 from fullstep_data.query import Parts, located
 from fullstep_data.store import Version
 from fullstep_data.store.history import differences
+from fullstep_data.store.storage import storage_of
+from fullstep_data.store.version import fetch
 from fullstep_data.store.views import table_body
 from schemas import TABLES, InputError
 from schemas.errors import MAX_EXAMPLES
@@ -146,7 +148,7 @@ def both(before: Version, after: Version) -> Iterator[duckdb.DuckDBPyConnection]
             yield connection
         except duckdb.Error as error:
             step = "a part may be damaged: `fs-data check` finds it"
-            raise InputError(what=str(error).splitlines()[0], where=str(after.path), next_step=step) from error
+            raise InputError(what=str(error).splitlines()[0], where=after.place, next_step=step) from error
         finally:
             for side in SIDES:
                 connection.unregister_filesystem(side)
@@ -155,9 +157,10 @@ def both(before: Version, after: Version) -> Iterator[duckdb.DuckDBPyConnection]
 def _see(connection: duckdb.DuckDBPyConnection, side: str, version: Version, other: Version) -> None:
     """The tables of one version as schema `side`; as `side`_only the parts of it that the other lacks."""
     files = [file for table in version.tables.values() for file in table.stored]
-    for file in files:
+    for file in files if not storage_of(version.path).far else ():
         file.require_size()
-    connection.register_filesystem(Parts(version.path, [file.path for file in files], side))
+    fetch(files)
+    connection.register_filesystem(Parts(version.path, files, side))
     for schema, leave_out in ((side, set[str]()), (f"{side}_only", _checksums(other))):
         connection.execute(f"CREATE SCHEMA {schema}")
         for name, table in TABLES.items():

@@ -36,7 +36,8 @@ from fullstep_data.predictions import predictions, predictions_key, sampled_pred
 from fullstep_data.problems import problems
 from fullstep_data.sources.sets import FileForm, named_source
 from fullstep_data.stage import Accounts, Context, Outcome, Read, Stage, rejects
-from fullstep_data.store import Version, open_version, parse_spec
+from fullstep_data.store import Version, open_version
+from fullstep_data.store.names import names_dataset
 from schemas import TABLES, InputError
 
 SAMPLES_PER_PART = 4
@@ -160,7 +161,7 @@ def asked(context: Context) -> Outcome:
 
 
 def is_dataset(text: str) -> bool:
-    return parse_spec(text)[0].is_dir()
+    return names_dataset(text)
 
 
 def scored_by(version: Version) -> list[str]:

@@ -14,6 +14,7 @@ import polars as pl
 
 from fullstep_data.query import connect
 from fullstep_data.store import StageRecord, Version
+from fullstep_data.store.storage import shown
 from schemas import InputError
 from schemas.errors import MAX_EXAMPLES
 
@@ -121,7 +122,7 @@ def _rows(version: Version, pair_id: str | None) -> tuple[dict[str, Any], dict[s
 
 
 def _not_one(version: Version, pair_id: str | None, found: list[str]) -> InputError:
-    where = f"{version.path}, version {version.number}"
+    where = f"{version.place}, version {version.number}"
     if pair_id is None:
         return InputError("the version has no pairs", where=where, next_step="`fs-data show` tells why: see the rejects of pairs")
     if found:
@@ -168,7 +169,7 @@ def _scorer(graph: Lineage, version: Version, scorer: str, side: str) -> None:
         graph.add(name, f"PRM {scorer}", {"trained": "elsewhere: the recipe names a PRM"}, (side, "scored by"))
         return
     metrics = _metrics(version)
-    facts = {"folder": version.model("prm"), "config": model.config, "trainer": model.tools or None}
+    facts = {"folder": shown(version.model_folder("prm")), "config": model.config, "trainer": model.tools or None}
     graph.add(name, f"PRM {scorer}", facts | metrics, (side, "scored by"))
     if known:
         return
@@ -178,10 +179,10 @@ def _scorer(graph: Lineage, version: Version, scorer: str, side: str) -> None:
 
 def _metrics(version: Version) -> dict[str, str]:
     """Problems that the PRM was trained and validated on, and how well it did, where its trainer left that."""
-    path = version.model("prm") / "metrics.json"
-    if not path.is_file():
+    content = version.model_file("prm", "metrics.json")
+    if content is None:
         return {}
-    metrics = json.loads(path.read_text(encoding="utf-8"))
+    metrics = json.loads(content)
     told = {f"{part} problems": metrics[part]["problems"] for part in ("training", "validation") if part in metrics}
     auc = metrics.get("validation", {}).get("auc")
     return told | ({"validation AUC": round(auc, 3)} if auc is not None else {})

@@ -20,7 +20,8 @@ import polars as pl
 from fullstep_data.config import OVERLAPS, Overlap
 from fullstep_data.sources import read
 from fullstep_data.sources.sets import FileForm, named_source
-from fullstep_data.store import open_version, parse_spec
+from fullstep_data.store import open_version
+from fullstep_data.store.names import names_dataset
 from schemas import InputError
 
 GRAM = 13
@@ -55,7 +56,7 @@ def read_set(text: str) -> QuestionSet:
 
     InputError: there is no such set, file or dataset.
     """
-    if parse_spec(text)[0].is_dir():
+    if names_dataset(text):
         held_out = open_version(text).frame("problems").filter(pl.col("split") == "test")
         return QuestionSet(text, tuple(held_out["question"]))
     name, source = named_source(text, FileForm())

@@ -74,7 +74,7 @@ def require_sound(
         if absent and upstream is not None:
             raise InputError(
                 what=f"the dataset has no table {', '.join(absent)}, which stage {stage.name} reads",
-                where=f"{upstream.path}, version {upstream.number}",
+                where=f"{upstream.place}, version {upstream.number}",
                 next_step=f"give a dataset that `fs-data build` has made; the tables of this one: {', '.join(upstream.tables)}",
             )
         absent += [accounts.table for accounts in stage.accounts if accounts.table not in {r.table for r in stage.reads}]

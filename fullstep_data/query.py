@@ -16,7 +16,7 @@ import json
 import mmap
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -28,7 +28,8 @@ import polars as pl
 import pyarrow as pa
 from fsspec import AbstractFileSystem
 
-from fullstep_data.store import Version
+from fullstep_data.store import StoredFile, Version
+from fullstep_data.store.storage import storage_of
 from fullstep_data.store.views import JOINS, join_statements, statements
 from schemas import InputError
 
@@ -52,10 +53,11 @@ class Parts(AbstractFileSystem):
     protocol = SCHEME
     cachable = False
 
-    def __init__(self, root: Path, files: list[Path], scheme: str = SCHEME) -> None:
+    def __init__(self, root: Path, files: Sequence[StoredFile], scheme: str = SCHEME) -> None:
         super().__init__()
         self.protocol = scheme
-        self._files = {f"{scheme}://{path.relative_to(root).as_posix()}": path for path in files}
+        self.fault: InputError | None = None
+        self._files = {f"{scheme}://{file.path.relative_to(root).as_posix()}": file for file in files}
 
     def exists(self, path: str, **kwargs: Any) -> bool:
         return path in self._files
@@ -64,20 +66,26 @@ class Parts(AbstractFileSystem):
         return [path] if self.exists(path) else []
 
     def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
-        return {"name": path, "size": self._local(path).stat().st_size, "type": "file"}
+        return {"name": path, "size": self._local(path).size, "type": "file"}
 
     def modified(self, path: str) -> datetime:
-        return datetime.fromtimestamp(self._local(path).stat().st_mtime, UTC)
+        return datetime.fromtimestamp(0, UTC)  # a part is never changed
 
     def open(self, path: str, mode: str = "rb", *args: Any, **kwargs: Any) -> Any:
         if mode != "rb":
             raise PermissionError(f"the dataset is read-only: {path}")
         # Mapped, not opened: DuckDB lets go of files without closing them, which Python warns of, and seeks and reads from
         # several threads; a map needs no close, and its seek and read never give up the interpreter lock half-way.
-        with self._local(path).open("rb") as file:
+        stored = self._local(path)
+        try:
+            stored.fetch()
+        except InputError as error:
+            self.fault = error  # of which DuckDB would hand on a traceback
+            raise
+        with stored.path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
-    def _local(self, path: str) -> Path:
+    def _local(self, path: str) -> StoredFile:
         if path not in self._files:
             raise PermissionError(f"not a part of this version: {path}")
         return self._files[path]
@@ -93,9 +101,9 @@ def connect(version: Version, parts: Parts | None = None, memory: str = "") -> I
     """
     if parts is None:
         files = [file for table in version.tables.values() for file in table.stored]
-        for file in files:
+        for file in files if not storage_of(version.path).far else ():  # in a bucket a part is looked for when it is asked for
             file.require_size()
-        parts = Parts(version.path, [file.path for file in files])
+        parts = Parts(version.path, files)
     with tempfile.TemporaryDirectory(prefix="fullstep-sql-") as spill, duckdb.connect(":memory:") as connection:
         connection.register_filesystem(parts)
         try:
@@ -105,8 +113,12 @@ def connect(version: Version, parts: Parts | None = None, memory: str = "") -> I
             for setting, value in _settings(spill, memory).items():
                 connection.execute(f"SET {setting} = {value}")
             yield connection
-        except duckdb.Error as error:
-            raise InputError(what=_message(error), where=str(version.path), next_step=_DAMAGED) from error
+        except (duckdb.Error, InputError) as error:
+            if parts.fault is not None:
+                raise parts.fault from error
+            if isinstance(error, InputError):
+                raise
+            raise InputError(what=_message(error), where=version.place, next_step=_DAMAGED) from error
         finally:
             connection.unregister_filesystem(SCHEME)
 

@@ -27,6 +27,7 @@ from fullstep_data.solutions import grade
 from fullstep_data.stage import Context, Outcome, Tick, rejects
 from fullstep_data.store import StoredFile
 from fullstep_data.store.parquet import decode
+from fullstep_data.store.storage import shown
 from schemas import TABLES
 from schemas.ids import rollout_seed
 
@@ -104,6 +105,7 @@ class Known:
         self._files = files
         self._places: dict[str, set[int]] = {}
         for place, file in enumerate(files):
+            file.fetch()
             try:
                 problems = pl.read_parquet(file.path, columns=["problem_id"])["problem_id"].unique()
             except (pl.exceptions.PolarsError, OSError):
@@ -116,7 +118,7 @@ class Known:
         """See `KnownRollouts.of`. InputError: a file was altered."""
         table = TABLES["rollouts"]
         places = sorted({place for problem in problem_ids for place in self._places.get(problem, ())})
-        frames = [decode(table, self._files[place].content(), where=str(self._files[place].path)) for place in places]
+        frames = [decode(table, self._files[place].content(), where=shown(self._files[place].path)) for place in places]
         rows = pl.concat(frames) if frames else table.empty()
         return rows.filter(pl.col("problem_id").is_in(list(problem_ids)))
 

@@ -7,6 +7,7 @@ table's contract and account for every input key, in rows or in rejects. When al
 tables advance together. A run that was killed or stopped is taken up by the same call.
 """
 
+import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,7 +35,7 @@ from fullstep_data.store import (
     Upstream,
     Version,
 )
-from fullstep_data.store.disk import sha256_of, write_error
+from fullstep_data.store.disk import write_error
 from fullstep_data.store.history import run_record
 from fullstep_data.store.version import model_path, part_path
 from fullstep_data.workers import LOCAL, Crew, Place, crew_at
@@ -125,7 +126,7 @@ def run(
         except KeyboardInterrupt:
             raise Interrupted(
                 what=f"stopped in stage {state.stage}",
-                where=str(store.path),
+                where=store.place,
                 next_step=f"run the same command again to go on: {state.done} of {state.total} parts of stage {state.stage} "
                 "are done and are kept, as are all stages before it",
             ) from None
@@ -361,7 +362,7 @@ def _require_same_kind(
     if lost or (latest.manifest.upstream is None) != (upstream is None):
         raise InputError(
             what=f"the folder holds a dataset of another kind: with the tables {', '.join(latest.manifest.tables)}",
-            where=str(store.path),
+            where=store.place,
             next_step="name another folder: a new version would hide these tables",
         )
 
@@ -396,4 +397,6 @@ def _explained(folder: Path, work: Callable[[], object]) -> None:
 def _upstream_record(upstream: Version | None) -> Upstream | None:
     if upstream is None:
         return None
-    return Upstream(number=upstream.number, sha256=sha256_of(Store(upstream.path).manifest_path(upstream.number)))
+    store = Store(upstream.path)
+    content = store.storage.read(store.manifest_path(upstream.number))
+    return Upstream(number=upstream.number, sha256=hashlib.sha256(content).hexdigest())

@@ -323,10 +323,10 @@ def _tokens(ask: Ask) -> list[dict[str, Any]]:
 
 def _own_prm(version: Version) -> dict[str, Any] | None:
     """What the trainer of this version's PRM measured on problems that it did not train on; None where it left nothing."""
-    path = version.model("prm") / "metrics.json" if "prm" in version.manifest.models else None
-    if path is None or not path.is_file():
+    content = version.model_file("prm", "metrics.json") if "prm" in version.manifest.models else None
+    if content is None:
         return None
-    measured: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")).get("validation", {})
+    measured: dict[str, Any] = json.loads(content).get("validation", {})
     return {name: measured.get(name) for name in ("problems", "auc", "ece")}
 
 

@@ -49,7 +49,7 @@ def export(
         if not any(table in version.tables and version.tables[table].rows for table in tables):
             version.table(tables[-1])  # says which tables there are
             what = f"the dataset has no rows in {' or '.join(tables)}, which {form.name} needs"
-            raise InputError(what, where=str(version.path), next_step=f"`fs-data show {version.path}` tells why there are none")
+            raise InputError(what, where=version.place, next_step=f"`fs-data show {version.place}` tells why there are none")
     report = Report(lost=writer.lost)
     records = _records(writer, version, config, (labeller, scorer), report)
     with _whole(path) as temp:
@@ -57,7 +57,7 @@ def export(
         if not report.rows_out["records"]:
             raise InputError(
                 f"no record could be written as {form.name}",
-                where=f"{version.path}, version {version.number}",
+                where=f"{version.place}, version {version.number}",
                 count=sum(report.rejected.values()),
                 examples=[f"{reason}: {count:,}" for reason, count in report.rejected.items()],
                 next_step=f"see `fs-data formats` for what {form.name} can hold",

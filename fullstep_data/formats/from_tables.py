@@ -17,6 +17,7 @@ from fullstep_data.formats.group import Group, Pair, Solution, StepPair
 from fullstep_data.query import connect
 from fullstep_data.store import Version
 from fullstep_data.store.parquet import decode
+from fullstep_data.store.storage import shown
 from schemas import TABLES, InputError
 
 _BY_STEP = ("solution_id", "step_index")
@@ -128,7 +129,7 @@ def _frame(version: Version, name: str, chunk: int | None) -> pl.DataFrame:
         return TABLES[name].empty()
     table = version.tables[name]
     files = [file for part, file in zip(table.parts, table.stored, strict=True) if part.slice.chunk in (chunk, None)]
-    frames = [decode(TABLES[name], file.content(), where=str(file.path)) for file in files]
+    frames = [decode(TABLES[name], file.content(), where=shown(file.path)) for file in files]
     return pl.concat(frames) if frames else TABLES[name].empty()
 
 
@@ -146,7 +147,7 @@ def _one_of(version: Version, table: str, column: str, wanted: str | None) -> st
     what = f"{table} holds several {column}s" if wanted is None else f"{table} has no {column} {wanted!r}"
     raise InputError(
         what,
-        where=f"{version.path}, version {version.number}",
+        where=f"{version.place}, version {version.number}",
         count=len(there),
         examples=[f"{name}: {rows:,} rows" for name, rows in there.items()],
         next_step=f"name one of them: --{column} NAME",

@@ -30,6 +30,7 @@ from fullstep_data.stage import no_tick, rejects
 from fullstep_data.store import Contract, Counts, Manifest, Part, Slice, StageRecord, Store, TableRecord, Version
 from fullstep_data.store.history import run_record
 from fullstep_data.store.parquet import encode
+from fullstep_data.store.storage import storage_of
 from schemas import TABLES, InputError
 from schemas.errors import MAX_EXAMPLES
 
@@ -73,7 +74,7 @@ def import_files(
     """
     reader = _reader(form)
     config = parse_options(reader.options, options, f"import {form.name}")
-    if out.exists():
+    if storage_of(out).far or out.exists():
         _require_import(Store.create(out))  # told before hours of reading
     state = _State(Report(lost=reader.lost))
     with tempfile.TemporaryDirectory(prefix="fullstep-import-") as spill, Grader() as grader:
@@ -187,7 +188,7 @@ def _require_import(store: Store) -> None:
     if made:
         raise InputError(
             f"the folder holds tables that a build has made: {', '.join(made)}",
-            where=str(store.path),
+            where=store.place,
             next_step="name another folder: importing into this one would hide them",
         )
 

@@ -129,7 +129,7 @@ def _named(version: Version, tables: Sequence[str]) -> list[str]:
     if unknown or not set(tables) & set(known):
         raise InputError(
             what=f"version {version.number} has no table {unknown[0]}" if unknown else "no table is named",
-            where=str(version.path),
+            where=version.place,
             next_step=f"its tables: {', '.join(known)} (rejects go along with the tables they belong to)",
         )
     return [name for name in known if name in tables]
@@ -150,7 +150,7 @@ def _require_no_folders(public: Version) -> None:
     if found:
         raise InputError(
             "rows name folders of this machine, which would be published",
-            where=str(public.path),
+            where=public.place,
             count=len(found),
             examples=list(found.values()),
             next_step="leave these tables out (--tables), or make them again with a name, or a path from where you stand",

@@ -124,10 +124,10 @@ def _prm_metrics(version: Version) -> dict[str, float] | None:
     """Validation figures of the PRM that the build trained; None where it trained none, or its folder is gone."""
     if "prm" not in version.manifest.models:
         return None
-    file = version.model("prm") / "metrics.json"
-    if not file.is_file():
+    content = version.model_file("prm", "metrics.json")
+    if content is None:
         return None
-    figures = json.loads(file.read_text(encoding="utf-8")).get("validation") or {}
+    figures = json.loads(content).get("validation") or {}
     return {PRM_FIGURES[name]: float(figures[name]) for name in PRM_FIGURES if isinstance(figures.get(name), int | float)}
 
 

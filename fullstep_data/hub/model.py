@@ -21,7 +21,6 @@ from fullstep_data.hub.publish import Bundle
 from fullstep_data.hub.pull import find
 from fullstep_data.store import ModelRecord, Version
 from fullstep_data.store.disk import sha256_of
-from fullstep_data.store.version import model_path
 from schemas import InputError
 
 SEAL = "fullstep.json"
@@ -53,7 +52,7 @@ def model_bundle(version: Version, push: ModelPush) -> Bundle:
     """InputError: the version has no such model, a file of it was altered, or `data` is not what it was trained on."""
     stage = _stage(version, push.model)
     record = version.manifest.models[stage]
-    folder = model_path(version.path, record.key)
+    folder = version.model(stage)
     files = {name: folder / name for name in record.files if not name.endswith(_ROWS)}
     _require_whole(record, files)
     if push.data is not None:
@@ -82,7 +81,7 @@ def _stage(version: Version, named: str | None) -> str:
     step = (
         f"its models: {', '.join(models)}" if models else "name a run of `fs-train run`, or a dataset whose build trained a PRM"
     )
-    raise InputError(what if models else f"version {version.number} has no model", where=str(version.path), next_step=step)
+    raise InputError(what if models else f"version {version.number} has no model", where=version.place, next_step=step)
 
 
 def _require_whole(record: ModelRecord, files: dict[str, Path]) -> None:
@@ -109,7 +108,7 @@ def _require_trained_on(data: Address, record: ModelRecord, version: Version) ->
     if foreign:
         raise InputError(
             what=f"the model was not trained on {data}: parts that it read are not in it",
-            where=str(version.path),
+            where=version.place,
             count=len(foreign),
             examples=foreign,
             next_step="name the dataset and the tag that it was trained on, or leave --data out",
@@ -231,8 +230,8 @@ def _measured(version: Version, stage: str) -> str:
         )
         table = f"| model | correct | 95 % interval |\n|---|---|---|\n{rows}"
         return f"{head}Greedy answers to the dataset's held-out problems, one run, one seed:\n\n{table}"
-    metrics = model_path(version.path, version.manifest.models[stage].key) / "metrics.json"
-    figures = json.loads(metrics.read_text(encoding="utf-8")).get("validation") if metrics.is_file() else None
+    metrics = version.model_file(stage, "metrics.json")
+    figures = json.loads(metrics).get("validation") if metrics else None
     if figures:
         rows = "\n".join(f"| {PRM_FIGURES[name]} | {figures[name]:.3f} |" for name in PRM_FIGURES if name in figures)
         return f"{head}On problems that it was not trained on:\n\n| figure | value |\n|---|---|\n{rows}"

@@ -10,7 +10,6 @@ A part is not checked against its checksum, since it is not read whole; `pull` d
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,25 +37,15 @@ class RemoteParts(Parts):
 
     def __init__(self, version: Version, remote: Remote) -> None:
         stored = [file for table in version.tables.values() for file in table.stored]
-        super().__init__(version.path, [file.path for file in stored])
-        self._sizes = {f"{SCHEME}://{file.path.relative_to(version.path).as_posix()}": file.size for file in stored}
+        super().__init__(version.path, stored)
         self._remote = remote
         self._hub = HfFileSystem()
         self._blocks = Blocks(self._fetch)
 
-    def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
-        self._local(path)
-        return {"name": path, "size": self._sizes[path], "type": "file"}
-
-    def modified(self, path: str) -> datetime:
-        self._local(path)
-        return datetime.fromtimestamp(0, UTC)  # at a commit nothing is ever modified
-
     def open(self, path: str, mode: str = "rb", *args: Any, **kwargs: Any) -> Any:
         if mode != "rb":
             raise PermissionError(f"the dataset is read-only: {path}")
-        self._local(path)
-        return RangeFile(self._blocks, path, self._sizes[path])
+        return RangeFile(self._blocks, path, self._local(path).size)
 
     def _fetch(self, path: str, start: int, stop: int) -> bytes:
         name = path.removeprefix(f"{SCHEME}://")

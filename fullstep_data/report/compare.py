@@ -63,8 +63,8 @@ def compare(before: Version, after: Version, problems: Sequence[str] = ()) -> Ch
         connection.execute(DRIFT)
         one_folder = before.path.resolve() == after.path.resolve()
         return Changes(
-            before=f"version {before.number}" if one_folder else f"{before.path}@{before.number}",
-            after=f"version {after.number}" if one_folder else f"{after.path}@{after.number}",
+            before=f"version {before.number}" if one_folder else f"{before.place}@{before.number}",
+            after=f"version {after.number}" if one_folder else f"{after.place}@{after.number}",
             tables=pl.DataFrame(tables, schema=["table", "before", "after", "gone", "new"], orient="row"),
             recipe=tuple(differences("", before.manifest.recipe, after.manifest.recipe)),
             rewards=shares(series),

@@ -9,6 +9,10 @@ models/<key>/                   a model that the build trained (<key>.partial/ w
 tags/v1                         a name for a version
 views.sql                       DuckDB views over the exact files of the latest version
 
+In a bucket (`storage`) the same, but a model is models/<key>/<sha256>/<file> and a list, models/<key>.json; and besides:
+conditional-put                 says that this server refuses what a conditional PUT must not overwrite
+builds/                         who is at work now (`flight`), in place of a lock
+
 version = Store.open(Path("dataset")).version("v1")
 version.frame("pairs")          # a Polars frame with exactly the types of the contract, checksums verified
 """

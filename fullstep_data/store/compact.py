@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from fullstep_data.store import disk
 from fullstep_data.store.manifest import FORMAT, Part, Slice, StageRecord
 from fullstep_data.store.parquet import decode
+from fullstep_data.store.storage import shown
 from fullstep_data.store.version import StoredFile, Version, part_path, reject_file
 from schemas import TABLES
 
@@ -43,7 +43,7 @@ def compact(store: "Store", run: dict[str, object], most_bytes: int = MOST_BYTES
         draft = version.manifest.model_copy(update={"tables": tables, "format": FORMAT})
         if draft.tables == version.manifest.tables:
             return None
-        disk.replace(store.marker_path(version.number + 1), b"")  # before the version, so that none is without it
+        store.storage.replace(store.marker_path(version.number + 1), b"")  # before the version, so that none is without it
         return store.commit(draft, run)
 
 
@@ -66,7 +66,9 @@ class Restorer:
         before, member = holder.merged[:place], holder.merged[place]
         mine = rows.slice(sum(part.rows for part in before), member.rows)
         dropped = TABLES["rejects"].empty()
-        if member.rejects is not None and member.rejects.key == member.key:  # those of a source are written by the source itself
+        if member.rejects is not None and member.rejects.key.startswith(
+            member.key
+        ):  # those of a source are written by the source itself
             dropped = rejects.slice(sum(part.rejects.rows for part in before if part.rejects), member.rejects.rows)
         return self._store.write_part(TABLES[table], member.key, mine, dropped, member.rows_in)
 
@@ -74,8 +76,9 @@ class Restorer:
     def _holders(self) -> dict[tuple[str, str], tuple[Part, int]]:
         """By table and key of a member: the newest merged part that holds it, and its place. Only marked versions are read."""
         found: dict[tuple[str, str], tuple[Part, int]] = {}
+        marked = set(self._store.storage.names(self._store.path / "versions"))
         for number in reversed(self._store.numbers()):
-            if self._store.marker_path(number).exists():
+            if self._store.marker_path(number).name in marked:
                 for table, record in self._store.version(number).manifest.tables.items():
                     for part in record.parts:
                         for place, member in enumerate(part.merged):
@@ -126,11 +129,11 @@ def _merged(store: "Store", table: str, group: Sequence[Part]) -> Part:
 
 def _rows(store: "Store", table: str, part: Part) -> pl.DataFrame:
     path = part_path(store.path, table, part.key)
-    return decode(TABLES[table], StoredFile(path, part.rows, part.sha256, part.bytes).content(), where=str(path))
+    return decode(TABLES[table], StoredFile(path, part.rows, part.sha256, part.bytes).content(), where=shown(path))
 
 
 def _rejects(store: "Store", table: str, part: Part) -> pl.DataFrame:
     if part.rejects is None:
         return TABLES["rejects"].empty()
     file = reject_file(store.path, table, part.key, part.rejects)
-    return decode(TABLES["rejects"], file.content(), where=str(file.path))
+    return decode(TABLES["rejects"], file.content(), where=shown(file.path))

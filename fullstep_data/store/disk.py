@@ -3,7 +3,7 @@
     replace(path, content)       # temp file, fsync, rename, fsync the folder
     create(path, content)        # the same by link(2): FileExistsError where a rival was first
 
-The only module that changes files of a dataset folder; an object store would offer the same calls by conditional PUT.
+The only module that changes files of a dataset folder; `bucket` offers the same for objects, by conditional PUT.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""A dataset folder: versions to read, parts and models to add, versions to commit.
+"""A dataset folder, on disk or in a bucket: versions to read, parts and models to add, versions to commit.
 
 store = Store.create(Path("dataset"))
 with store.locked():
@@ -12,7 +12,8 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,22 @@ import polars as pl
 
 from fullstep_data.store import disk
 from fullstep_data.store.compact import Restorer
+from fullstep_data.store.flight import FOLDER, in_flight
 from fullstep_data.store.ledger import Ledger
 from fullstep_data.store.lock import build_lock
 from fullstep_data.store.manifest import Manifest, ModelFile, Part, RejectFile, Slice
 from fullstep_data.store.names import parse_spec, resolve
 from fullstep_data.store.parquet import Note, decode, encode, read_note
 from fullstep_data.store.runs import read_run
-from fullstep_data.store.version import StoredFile, Version, model_path, part_path, reject_file, reject_path
+from fullstep_data.store.storage import PROOF, SCHEMES, Sizes, shown, storage_of
+from fullstep_data.store.version import StoredFile, Version, fetched, model_files, model_path, part_path, reject_file, reject_path
 from fullstep_data.store.views import views_file
 from schemas import TABLES, InputError, Table
 
-_OURS = frozenset(("versions", "runs", "parts", "models", "tags", "views.sql", "build.lock"))
+_OURS = frozenset(("versions", "runs", "parts", "models", "tags", "views.sql", "build.lock", PROOF, FOLDER))
 MODEL_REJECTS = "rejects.parquet"
 """The file in a model's folder that says what it was not trained on, as the table `rejects`."""
+_NUMBER = re.compile(r"(\d+)\.json")
 _TAG = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*")
 
 
@@ -43,24 +47,26 @@ def open_version(text: str) -> Version:
 
 
 class Store:
-    """The dataset folder `path`. Use `open` to read and `create` to build."""
+    """The dataset in folder `path`, or in the bucket for which that path stands. Use `open` to read and `create` to build."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.storage = storage_of(path)
         self._lock_depth = 0
         self._ledger: Ledger | None = None
         self._restorer: Restorer | None = None
+        self._sizes = Sizes(self.storage)
 
     @classmethod
     def open(cls, path: Path) -> "Store":
         """An existing dataset. InputError: there is none."""
-        with disk.possible(path):
-            found = (path / "versions").is_dir()
-        if not found:
-            kind = "no such folder" if not path.exists() else "this is not a dataset folder: it has no `versions`"
+        store = cls(path)
+        if not store.storage.is_dataset(path):
+            there = bool(store.storage.names(path)) if store.storage.far else path.exists()
+            kind = "this is not a dataset folder: it has no `versions`" if there else "no such folder"
             step = "name a folder that `fs-data build … --out` has made"
-            raise InputError(what=kind, where=str(path), next_step=step)
-        return cls(path)
+            raise InputError(what=kind, where=store.place, next_step=step)
+        return store
 
     @classmethod
     def create(cls, path: Path) -> "Store":
@@ -68,29 +74,46 @@ class Store:
         if path.parts[:1] == ("hf:",):
             step = "name a folder; `fs-data push DIR OWNER/NAME --tag v1` publishes what is in it"
             raise InputError("the output is a folder, and this is an address on the Hub", where=str(path), next_step=step)
+        if path.parts[:1] in {(f"{scheme}:",) for scheme in SCHEMES}:
+            raise InputError(
+                "the output is a folder here, and this is an address in a bucket", where=str(path), next_step="name a folder"
+            )
+        store = cls(path)
         with disk.explained(path), disk.possible(path):
-            if path.exists() and not path.is_dir():
+            if not store.storage.far and path.exists() and not path.is_dir():
                 raise InputError(what="the output is a file, not a folder", where=str(path), next_step="name another folder")
-            foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in _OURS) if path.is_dir() else []
-        if foreign and not (path / "versions").is_dir():
+            names = store.storage.names(path)
+        foreign = sorted(name for name in names if name not in _OURS)
+        if foreign and "versions" not in names:
             raise InputError(
                 what="the folder holds other files and is not a dataset",
-                where=str(path),
+                where=store.place,
                 count=len(foreign),
                 examples=foreign,
                 next_step="name an empty or a new folder",
             )
-        disk.make_folder(path)  # first, so that an error names what the user typed
-        disk.make_folder(path / "versions")
-        return cls(path)
+        store.storage.begin(path)
+        return store
+
+    @property
+    def place(self) -> str:
+        """What the user calls the dataset."""
+        return shown(self.path)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder for building (this object may nest it). InputError: another build holds it."""
+    def locked(self, clearing: timedelta | None = None) -> Iterator[None]:
+        """Hold the folder for building (this object may nest it). InputError: another build holds it.
+
+        Of a dataset in a bucket this machine's cache is held, and other machines see that somebody is at work. clearing: what is
+        older than this and not needed will be removed.
+        """
         if self._lock_depth == 0:
-            with build_lock(self.path / "build.lock"):
+            if self.storage.far:
+                disk.make_folder(self.path)
+            seen = in_flight(self.path, clearing) if self.storage.far else nullcontext()
+            with build_lock(self.path / "build.lock"), seen:
                 self._clear_temp_files()
-                self._ledger = self._restorer = None
+                self._forget()
                 with self._deeper():
                     yield
         else:
@@ -101,12 +124,13 @@ class Store:
 
     def numbers(self) -> list[int]:
         """The numbers of all versions, ascending."""
-        return sorted(int(path.stem) for path in (self.path / "versions").glob("*.json") if path.stem.isdigit())
+        found = map(_NUMBER.fullmatch, self.storage.names(self.path / "versions"))
+        return sorted(int(name[1]) for name in found if name)
 
     def tags(self) -> dict[str, int]:
         """Version number by tag."""
-        found = sorted(path for path in (self.path / "tags").glob("*") if _TAG.fullmatch(path.name))
-        return {path.name: _tagged(path) for path in found}
+        found = sorted(name for name in self.storage.names(self.path / "tags") if _TAG.fullmatch(name))
+        return {name: self._tagged(self.path / "tags" / name) for name in found}
 
     def version(self, spec: str | int | None = None) -> Version:
         """A version by number, tag or day, the latest by default. InputError: there is none, with those near it."""
@@ -114,7 +138,7 @@ class Store:
         if not numbers:
             raise InputError(
                 what="no version of this dataset is finished yet",
-                where=str(self.path),
+                where=self.place,
                 next_step="run the build again: it goes on where it stopped",
             )
         if spec is None:
@@ -139,14 +163,13 @@ class Store:
                 next_step="start with a letter, go on with letters, digits, dots, dashes and underscores",
             )
         self.version(number)
-        disk.make_folder(self.path / "tags")
         try:
-            disk.create(self.path / "tags" / name, f"{number}\n".encode("ascii"))
+            self.storage.create(self.path / "tags" / name, f"{number}\n".encode("ascii"))
         except FileExistsError:
             if self.tags()[name] != number:
                 raise InputError(
                     what=f"tag {name} names version {self.tags()[name]} already",
-                    where=str(self.path),
+                    where=self.place,
                     next_step="choose another tag: a tag never moves",
                 ) from None
 
@@ -156,10 +179,10 @@ class Store:
         if name not in tags:
             raise InputError(
                 what=f"the dataset has no tag {name!r}",
-                where=str(self.path),
+                where=self.place,
                 next_step=f"it has {', '.join(tags)}" if tags else "it has no tags",
             )
-        disk.remove(self.path / "tags" / name)
+        self.storage.remove(self.path / "tags" / name)
         return tags[name]
 
     def commit(self, draft: Manifest, run: Mapping[str, Any]) -> Version:
@@ -175,26 +198,43 @@ class Store:
                 break
             manifest = draft.model_copy(update={"number": numbers[-1] + 1 if numbers else 1})
             try:
-                disk.create(self.manifest_path(manifest.number), manifest.content())
+                self.storage.create(self.manifest_path(manifest.number), manifest.content())
                 break
             except FileExistsError:
                 continue  # a rival on another machine, where the lock does not reach, took the number
-        self._ledger = self._restorer = None
+        self._forget()
         version = Version(self.path, manifest)
-        self._write_if_changed(self.path / "views.sql", views_file(version))
-        if not self.run_path(version.number).exists():
-            disk.make_folder(self.path / "runs")
+        self._write_views(version)
+        if self.storage.size(self.run_path(version.number)) is None:
             record = json.dumps({"number": version.number, **run}, ensure_ascii=False, indent=1) + "\n"
-            disk.replace(self.run_path(version.number), record.encode("utf-8"))
+            self.storage.replace(self.run_path(version.number), record.encode("utf-8"))
         return version
+
+    def _write_views(self, latest: Version) -> None:
+        """views.sql of the latest version; of a rival's where that came while this one was written."""
+        while True:
+            content = views_file(latest)
+            if not self._holds(self.path / "views.sql", content):
+                self.storage.replace(self.path / "views.sql", content)
+            if not self.storage.far or (number := self.numbers()[-1]) <= latest.number:
+                return
+            latest = self._read(number)
 
     # Parts
 
     def write_part(self, table: Table, key: str, frame: pl.DataFrame, rejects: pl.DataFrame, rows_in: int) -> Part:
-        """Write a part: its rejects first, its rows last, so that the file of rows means the part is done."""
+        """Write a part: its rejects first, its rows last, so that the file of rows means the part is done.
+
+        Where another machine made it meanwhile (in a bucket), its part is the one.
+        """
         dropped = self.write_rejects(key, rejects)
         content = encode(table, frame, Note(rows_in=rows_in, rejects=dropped))
-        self._write(part_path(self.path, table.name, key), content)
+        path = part_path(self.path, table.name, key)
+        try:
+            self.storage.keep(path, content)
+        except FileExistsError:
+            return self._adopt(table.name, key)
+        self._sizes.note(path, len(content))
         return _part(key, content, frame.height, rows_in, dropped)
 
     def write_rejects(self, key: str, rejects: pl.DataFrame) -> RejectFile | None:
@@ -202,13 +242,17 @@ class Store:
         if rejects.is_empty():
             return None
         content = encode(TABLES["rejects"], rejects)
-        path = reject_path(self.path, key)
-        if not path.exists() or path.read_bytes() != content:
-            self._write(path, content)
+        sha256 = hashlib.sha256(content).hexdigest()
+        try:
+            if self.storage.far or not self._holds(reject_path(self.path, key), content):
+                self.storage.keep(reject_path(self.path, key), content)
+        except FileExistsError:  # another machine's, which go with rows of its own
+            key = f"{key}{sha256[:8]}"
+            self.storage.keep(reject_path(self.path, key), content)
         return RejectFile(
             key=key,
             rows=rejects.height,
-            sha256=hashlib.sha256(content).hexdigest(),
+            sha256=sha256,
             bytes=len(content),
             reasons=dict(sorted(rejects["reason"].value_counts().iter_rows())),
         )
@@ -220,15 +264,17 @@ class Store:
         build left in no version is hashed again; one whose rows lie merged in another is written anew.
         """
         path = part_path(self.path, table, key)
-        if not path.exists():
+        size = self._sizes.of(path)
+        if size is None:
             self._restorer = self._restorer or Restorer(self)
             return self._restorer.restored(table, key)
         known = self._known().part(table, key)
         if known is None:
             return self._adopt(table, key)
-        StoredFile(path, known.rows, known.sha256, known.bytes).require_size()
+        StoredFile(path, known.rows, known.sha256, known.bytes).require_found(size)
         if known.rejects is not None:
-            reject_file(self.path, table, key, known.rejects).require_size()
+            dropped = reject_file(self.path, table, key, known.rejects)
+            dropped.require_found(self._sizes.of(dropped.path))
         return known
 
     # Models
@@ -241,8 +287,11 @@ class Store:
 
     def finish_model(self, key: str) -> dict[str, ModelFile]:
         """Make the folder final; its files with their checksums."""
-        disk.finish_folder(model_path(self.path, f"{key}.partial"), model_path(self.path, key))
-        return model_files(model_path(self.path, key))
+        folder = model_path(self.path, key)
+        disk.finish_folder(model_path(self.path, f"{key}.partial"), folder)
+        files = model_files(folder)
+        self.storage.publish(folder, files)
+        return files
 
     def model_rejects(self, key: str) -> RejectFile | None:
         """What a finished model was not trained on, as the stage left it in the folder; None where there is nothing."""
@@ -254,9 +303,11 @@ class Store:
     def find_model(self, key: str) -> dict[str, ModelFile] | None:
         """The files of a model that is done, or None. InputError: it is there, but altered."""
         folder = model_path(self.path, key)
-        if not folder.is_dir():
-            return None
-        known = self._known().model(key)
+        known = self._known().model(key) if self.storage.far or folder.is_dir() else None
+        if not self.storage.names(folder) or not fetched(folder, known.files if known else None):
+            if not folder.is_dir():
+                return None
+            self.storage.publish(folder, model_files(folder))  # it was finished on this machine, and the build killed then
         if known is None:
             return model_files(folder)
         for name, file in known.files.items():
@@ -270,15 +321,19 @@ class Store:
         return known.files
 
     def _adopt(self, table: str, key: str) -> Part:
-        """A part that a killed build left."""
+        """A part that a killed build left, or another machine."""
         path = part_path(self.path, table, key)
-        content = path.read_bytes()
+        content = self.storage.read(path)
         try:
             rows, note = read_note(content)
         except ValueError as error:
             raise StoredFile(path, 0, "", 0).altered("a whole Parquet part", f"{len(content)} bytes: {error}") from error
-        if note.rejects is not None:
-            reject_file(self.path, table, key, note.rejects).content()
+        dropped = reject_file(self.path, table, key, note.rejects) if note.rejects else None
+        rejects = dropped.content() if dropped else b""
+        if self.storage.far:  # young again, so that `gc` on another machine spares what this build is about to list
+            self.storage.replace(path, content)
+            if dropped:
+                self.storage.replace(dropped.path, rejects)
         return _part(key, content, rows, note.rows_in, note.rejects)
 
     def _known(self) -> Ledger:
@@ -288,21 +343,35 @@ class Store:
 
     def _read(self, number: int) -> Version:
         path = self.manifest_path(number)
-        return Version(self.path, Manifest.parse(path.read_bytes(), where=str(path), number=number))
+        return Version(self.path, Manifest.parse(self.storage.read(path), where=shown(path), number=number))
 
-    def _write(self, path: Path, content: bytes) -> None:
-        if not path.parent.is_dir():
-            disk.make_folder(path.parent)
-        disk.replace(path, content)
+    def _holds(self, path: Path, content: bytes) -> bool:
+        try:
+            return self.storage.read(path) == content
+        except FileNotFoundError:
+            return False
 
-    def _write_if_changed(self, path: Path, content: bytes) -> None:
-        if not path.exists() or path.read_bytes() != content:
-            self._write(path, content)
+    def _forget(self) -> None:
+        """Others may have changed the dataset: it is asked anew."""
+        self._ledger = self._restorer = None
+        self._sizes = Sizes(self.storage)
 
     def _clear_temp_files(self) -> None:
         folders = [self.path, *(self.path / name for name in ("versions", "runs", "tags", "models")), *self.path.glob("parts/*")]
         for folder in folders:
             disk.sweep(folder)
+
+    def _tagged(self, path: Path) -> int:
+        """The version that a tag names. InputError: its file was altered."""
+        content = self.storage.read(path).strip()
+        if not content.isdigit():
+            raise InputError(
+                what="the file of a tag is damaged: it holds no version number",
+                where=shown(path),
+                examples=[repr(content[:40])],
+                next_step="delete the file and tag the version again",
+            )
+        return int(content)
 
     @contextmanager
     def _deeper(self) -> Iterator[None]:
@@ -315,28 +384,6 @@ class Store:
     def _created(self, number: int) -> str | None:
         run = read_run(self.run_path(number))
         return run["created"] if run else None
-
-
-def model_files(folder: Path) -> dict[str, ModelFile]:
-    """Every file of a model folder with its checksum, by path inside the folder."""
-    return {
-        path.relative_to(folder).as_posix(): ModelFile(sha256=disk.sha256_of(path), bytes=path.stat().st_size)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-def _tagged(path: Path) -> int:
-    """The version that a tag names. InputError: its file was altered."""
-    content = path.read_bytes().strip()
-    if not content.isdigit():
-        raise InputError(
-            what="the file of a tag is damaged: it holds no version number",
-            where=str(path),
-            examples=[repr(content[:40])],
-            next_step="delete the file and tag the version again",
-        )
-    return int(content)
 
 
 def _part(key: str, content: bytes, rows: int, rows_in: int, rejects: RejectFile | None) -> Part:

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from fullstep_data.store import disk
+from fullstep_data.store.flight import killed
 from fullstep_data.store.folder import Store
 from fullstep_data.store.manifest import Manifest
+from fullstep_data.store.storage import LIST, Entry
 from fullstep_data.store.version import model_path, part_path, reject_path
 
 DAY = timedelta(days=1)
@@ -55,7 +56,7 @@ def garbage(store: Store, keep: int | None = None, min_age: timedelta = DAY) -> 
     given_up = () if keep is None else tuple(number for number in numbers[: max(len(numbers) - keep, 0)] if number not in tagged)
     kept = [store.version(number).manifest for number in numbers if number not in given_up]
     latest = time.time() - min_age.total_seconds()
-    pieces = (Piece(kind, path, _size(path), _changed(path) > latest) for kind, path in _unneeded(store.path, kept))
+    pieces = (Piece(kind, entry.path, entry.bytes, entry.modified > latest) for kind, entry in _unneeded(store, kept))
     return Garbage(given_up, tuple(pieces))
 
 
@@ -64,26 +65,28 @@ def collect(store: Store, keep: int | None = None, min_age: timedelta = DAY) -> 
 
     Manifests go first: whatever is cut short, no version is left that lists a part which is gone.
     """
-    with store.locked():
+    with store.locked(clearing=min_age):
         found = garbage(store, keep, min_age)
         for number in found.versions:
-            disk.remove(store.manifest_path(number))
-            disk.remove(store.run_path(number))
-            disk.remove(store.marker_path(number))
+            for path in (store.manifest_path(number), store.run_path(number), store.marker_path(number)):
+                store.storage.remove(path)
         for piece in found.removed:
-            disk.remove(piece.path)
+            store.storage.remove(piece.path)
     return found
 
 
-def _unneeded(root: Path, kept: Sequence[Manifest]) -> Iterator[tuple[str, Path]]:
+def _unneeded(store: Store, kept: Sequence[Manifest]) -> Iterator[tuple[str, Entry]]:
     """Everything under parts/ and models/ that no kept manifest names, with its kind."""
-    needed = set(_needed(root, kept))
-    for path in sorted(root.glob("parts/*/*")):
+    needed = set(_needed(store.path, kept))
+    for table in sorted(store.storage.names(store.path / "parts")):
+        for entry in store.storage.children(store.path / "parts" / table):
+            if entry.path not in needed:
+                yield ("temp files" if entry.path.name.startswith(".") else table), entry
+    for entry in store.storage.children(store.path / "models"):
+        path = entry.path.with_suffix("") if entry.path.suffix == LIST else entry.path
         if path not in needed:
-            yield ("temp files" if path.name.startswith(".") else path.parent.name), path
-    for path in sorted(root.glob("models/*")):
-        if path not in needed:
-            yield ("temp files" if path.name.startswith(".") else "half-made models" if path.suffix else "models"), path
+            yield ("temp files" if path.name.startswith(".") else "half-made models" if path.suffix else "models"), entry
+    yield from (("marks of killed builds", entry) for entry in killed(store.path))
 
 
 def _needed(root: Path, kept: Iterable[Manifest]) -> Iterator[Path]:
@@ -97,16 +100,3 @@ def _needed(root: Path, kept: Iterable[Manifest]) -> Iterator[Path]:
             yield model_path(root, model.key)
             if model.rejects is not None:
                 yield reject_path(root, model.rejects.key)
-
-
-def _files(path: Path) -> list[Path]:
-    return [inner for inner in path.rglob("*") if inner.is_file()] if path.is_dir() else [path]
-
-
-def _size(path: Path) -> int:
-    return sum(file.stat().st_size for file in _files(path))
-
-
-def _changed(path: Path) -> float:
-    """When a file, or anything in a folder, was last written."""
-    return max([path.stat().st_mtime, *(file.stat().st_mtime for file in _files(path))])

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fullstep_data.store.disk import explained
+from fullstep_data.store.storage import shown
 from schemas import InputError
 
 _held: set[int] = set()
@@ -47,7 +48,7 @@ def _take(descriptor: int, path: Path) -> None:
         holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
         raise InputError(
             what=f"another build is running in this folder (process {holder})",
-            where=str(path.parent),
+            where=shown(path.parent),
             next_step="wait until it ends or stop it, then run the same command again; or build into another folder",
         ) from None
     with explained(path):

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from fullstep_data.store import disk
+from fullstep_data.store.storage import is_bucket, path_of, shown
 from schemas import InputError
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -20,9 +21,10 @@ _NEAR = 3
 
 
 def parse_spec(text: str) -> tuple[Path, str | None]:
-    """`dataset@7`, `dataset@v1` or `dataset`: the folder, and the version as typed. An existing path with an @ is a path.
+    """`dataset@7`, `dataset@v1` or `dataset`: the folder, and the version as typed. An existing path with an @ is a path; of an
+    address in a bucket the path is its place in the cache.
 
-    InputError: an address on the Hub, where a folder is wanted.
+    InputError: an address on the Hub, where a folder is wanted; another address that cannot be read.
     """
     if text.startswith("hf://"):
         raise InputError(
@@ -32,10 +34,17 @@ def parse_spec(text: str) -> tuple[Path, str | None]:
             "(sql, show, stats and log of fs-data and `fs-train run` take hf:// as it is)",
         )
     folder, at, version = text.rpartition("@")
+    if "://" in text:  # an @ before the last slash is none of a version
+        return (path_of(folder), version) if at and "/" not in version and not folder.endswith("/") else (path_of(text), None)
     with disk.possible(Path(text)):
         if not at or not folder or Path(text).exists():
             return Path(text), None
     return Path(folder), version
+
+
+def names_dataset(text: str) -> bool:
+    """Is it a folder or an address in a bucket, with or without a version? (Whether a dataset is there, opening it tells.)"""
+    return is_bucket(text) or parse_spec(text)[0].is_dir()
 
 
 def resolve(spec: str, numbers: Sequence[int], tags: Mapping[str, int], created: Callable[[int], str | None], where: Path) -> int:
@@ -53,7 +62,7 @@ def resolve(spec: str, numbers: Sequence[int], tags: Mapping[str, int], created:
         near = [f"@{tag} (version {tags[tag]})" for tag in get_close_matches(spec, tags, n=_NEAR, cutoff=0.0)]
     raise InputError(
         what=f"the dataset has no version {spec!r}",
-        where=str(where),
+        where=shown(where),
         examples=near,
         next_step=f"it has {_listed(numbers)}" + (f" and tags {', '.join(tags)}" if tags else ""),
     )
@@ -76,7 +85,7 @@ def _on_day(day: str, numbers: Sequence[int], created: Callable[[int], str | Non
     try:
         date.fromisoformat(day)
     except ValueError as error:
-        raise InputError(f"there is no such day: {error}", where=f"{where}@{day}", next_step="write YYYY-MM-DD") from error
+        raise InputError(f"there is no such day: {error}", where=f"{shown(where)}@{day}", next_step="write YYYY-MM-DD") from error
     oldest: str | None = None
     for number in reversed(numbers):
         made = created(number)
@@ -85,7 +94,7 @@ def _on_day(day: str, numbers: Sequence[int], created: Callable[[int], str | Non
         oldest = made or oldest
     raise InputError(
         what=f"the dataset has no version from {day} or before",
-        where=str(where),
+        where=shown(where),
         examples=[f"its first version is of {oldest}"] if oldest else [],
         next_step="name a later day, or a number: `fs-data log` lists the versions with their times"
         if oldest

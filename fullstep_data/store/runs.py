@@ -7,19 +7,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fullstep_data.store.storage import shown, storage_of
 from schemas import InputError
 
 
 def read_run(path: Path) -> dict[str, Any] | None:
     """The record of a run, None where it is gone; `created` is UTC in ISO form. InputError: it was altered."""
-    if not path.exists():
+    try:
+        content = storage_of(path).read(path)
+    except FileNotFoundError:
         return None
     try:
-        run = json.loads(path.read_bytes())
+        run = json.loads(content)
         return {**run, "created": str(run["created"])}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             what=f"the record of a run is damaged: {error}",
-            where=str(path),
+            where=shown(path),
             next_step="delete the file: no data are in it, only when and how fast the version was made",
         ) from error

@@ -7,17 +7,21 @@ version.model("prm")               # folder of a model
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import polars as pl
 
-from fullstep_data.store.manifest import Manifest, Part, RejectFile, TableRecord
+from fullstep_data.store.disk import sha256_of
+from fullstep_data.store.manifest import Manifest, ModelFile, Part, RejectFile, TableRecord
 from fullstep_data.store.parquet import decode
+from fullstep_data.store.storage import shown, storage_of
 from schemas import TABLES, InputError
 
+_AT_ONCE = 16
 _REMAKE = "run the build again: it makes the part anew (`fs-data check` finds every such file)"
 
 
@@ -37,7 +41,7 @@ class StoredFile:
     def content(self) -> bytes:
         """Its bytes, verified. InputError: missing, truncated or altered."""
         try:
-            content = self.path.read_bytes()
+            content = storage_of(self.path).content(self.path, self.sha256)
         except FileNotFoundError as error:
             raise self.missing() from error
         found = hashlib.sha256(content).hexdigest()
@@ -47,23 +51,39 @@ class StoredFile:
 
     def require_size(self) -> None:
         """InputError where the file is missing or has another size: finds truncation at the cost of one stat."""
-        if not self.path.exists():
+        self.require_found(storage_of(self.path).size(self.path))
+
+    def require_found(self, size: int | None) -> None:
+        """The same, where the size is known (None: it is not there)."""
+        if size is None:
             raise self.missing()
-        if (found := self.path.stat().st_size) != self.size:
-            raise self.altered(f"{self.size} bytes", f"{found} bytes")
+        if size != self.size:
+            raise self.altered(f"{self.size} bytes", f"{size} bytes")
+
+    def fetch(self) -> None:
+        """See that the file is on this machine, for those who read it by its path. InputError: missing or altered."""
+        storage = storage_of(self.path)
+        if storage.far:
+            try:
+                storage.fetch(self.path, self.sha256, self.size)
+            except FileNotFoundError as error:
+                raise self.missing() from error
+            except ValueError as error:
+                raise self.altered(f"sha256 {self.sha256}", str(error)) from error
 
     def missing(self) -> InputError:
-        step = f"delete {self.part}; {_REMAKE}" if self.part and self.part.exists() else _REMAKE
-        return InputError(what="a part of the dataset is missing", where=str(self.path), next_step=step)
+        there = self.part is not None and storage_of(self.part).size(self.part) is not None
+        step = f"delete {shown(self.part)}; {_REMAKE}" if self.part and there else _REMAKE
+        return InputError(what="a part of the dataset is missing", where=shown(self.path), next_step=step)
 
     def altered(self, expected: str, found: str) -> InputError:
         """The error for a file that is not what was written."""
         return InputError(
             what="a part of the dataset was truncated or altered after it was written",
-            where=str(self.path),
+            where=shown(self.path),
             count=1,
             examples=[f"expected {expected}", f"found {found}"],
-            next_step=f"delete {self.part or 'this file'}; {_REMAKE}",
+            next_step=f"delete {shown(self.part) if self.part else 'this file'}; {_REMAKE}",
         )
 
 
@@ -85,8 +105,9 @@ class TableVersion:
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """The rows file by file."""
+        fetch(self.stored)
         for file in self.stored:
-            yield decode(TABLES[self.name], file.content(), where=str(file.path))
+            yield decode(TABLES[self.name], file.content(), where=shown(file.path))
 
     def frame(self) -> pl.DataFrame:
         """All rows at once."""
@@ -95,11 +116,16 @@ class TableVersion:
 
 
 class Version:
-    """A version of the dataset in folder `path`."""
+    """A version of the dataset in folder `path`. Of a dataset in a bucket that is its place in the cache (`store.storage`)."""
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path = path
         self.manifest = manifest
+
+    @property
+    def place(self) -> str:
+        """What the user calls the dataset."""
+        return shown(self.path)
 
     @property
     def number(self) -> int:
@@ -135,7 +161,7 @@ class Version:
         if name not in self.tables:
             raise InputError(
                 what=f"version {self.number} has no table {name}",
-                where=str(self.path),
+                where=self.place,
                 next_step=f"its tables: {', '.join(self.tables)}",
             )
         return self.tables[name]
@@ -145,15 +171,30 @@ class Version:
         return self.table(name).frame()
 
     def files(self, name: str) -> list[Path]:
-        """The Parquet files of a table, in order of problem chunk and sample block."""
+        """The paths of the Parquet files of a table, in order of problem chunk and sample block; see `fetch`."""
         return [file.path for file in self.table(name).stored]
 
     def model(self, stage: str) -> Path:
-        """The folder of the model that a stage made. InputError: there is none."""
+        """The folder of the model that a stage made, on this machine. InputError: there is none, or a file of it was altered."""
+        folder = self.model_folder(stage)
+        fetched(folder, self.manifest.models[stage].files)
+        return folder
+
+    def model_file(self, stage: str, name: str) -> bytes | None:
+        """A file of the model, without fetching the others; None where the model has no such file."""
+        folder, files = self.model_folder(stage), self.manifest.models[stage].files
+        storage = storage_of(folder)
+        try:
+            return storage.read(storage.placed(folder, name, files[name].sha256)) if name in files else None
+        except FileNotFoundError:
+            return None
+
+    def model_folder(self, stage: str) -> Path:
+        """Where the model is. InputError: there is none."""
         if stage not in self.manifest.models:
             raise InputError(
                 what=f"version {self.number} has no model {stage}",
-                where=str(self.path),
+                where=self.place,
                 next_step=f"its models: {', '.join(self.manifest.models) or 'none'}",
             )
         return model_path(self.path, self.manifest.models[stage].key)
@@ -161,6 +202,34 @@ class Version:
     def _table(self, name: str, record: TableRecord) -> TableVersion:
         stored = (StoredFile(part_path(self.path, name, part.key), part.rows, part.sha256, part.bytes) for part in record.parts)
         return TableVersion(name, tuple(stored), record)
+
+
+def fetch(files: Sequence[StoredFile]) -> None:
+    """See that files are on this machine, many at a time. InputError: one is missing or was altered."""
+    if files and storage_of(files[0].path).far:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(StoredFile.fetch, files))
+
+
+def model_files(folder: Path) -> dict[str, ModelFile]:
+    """Every file of a model folder on this machine with its checksum, by path inside the folder."""
+    return {
+        path.relative_to(folder).as_posix(): ModelFile(sha256=sha256_of(path), bytes=path.stat().st_size)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def fetched(folder: Path, files: Mapping[str, ModelFile] | None = None) -> bool:
+    """Is a finished model there? If so it is on this machine now, as its files are listed. InputError: a file was altered."""
+    try:
+        return storage_of(folder).fetch_folder(folder, files)
+    except (FileNotFoundError, ValueError) as error:
+        raise InputError(
+            what=f"a file of a model is missing or was altered after it was written: {error}",
+            where=shown(folder),
+            next_step="delete what is there of the model and run the build again: it makes the model anew",
+        ) from error
 
 
 def part_path(root: Path, table: str, key: str) -> Path:

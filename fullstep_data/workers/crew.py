@@ -17,6 +17,7 @@ from typing import Generic, Protocol, TypeVar
 
 from fullstep_data.plan import Planned
 from fullstep_data.store import Part, StoredFile
+from fullstep_data.store.storage import shown, storage_of
 from fullstep_data.store.version import part_path
 from fullstep_data.workers.part import Job
 from fullstep_data.workers.worker import Broken, Died, Made, News, Ready, Refused, Ticked
@@ -221,7 +222,7 @@ def not_shared(path: Path, name: str = "") -> InputError:
     """What to tell where a worker (name) and the run do not see the same folder."""
     return InputError(
         f"{name or 'a worker'} does not see the dataset's folder of this run",
-        where=str(path),
+        where=shown(path),
         next_step="name a folder (--out) on storage that all machines of the cluster share under one path",
     )
 
@@ -229,6 +230,8 @@ def not_shared(path: Path, name: str = "") -> InputError:
 def _require_there(job: Job, part: Part, name: str) -> None:
     """InputError where the file that a worker wrote cannot be seen from here: then its folder is not ours."""
     path: Path = part_path(job.store, job.stage.table, part.key)
+    if storage_of(path).far:
+        return  # what a worker has put into a bucket is there for all
     until = time.monotonic() + SHARED_SECONDS
     while not path.exists():
         if time.monotonic() > until:

@@ -17,6 +17,8 @@ from fullstep_data.plan import InputPart, Planned
 from fullstep_data.stage import Context, Outcome, Stage, Tick, Tool, one_slice
 from fullstep_data.store import Part, Slice, Store
 from fullstep_data.store.parquet import decode
+from fullstep_data.store.storage import shown
+from fullstep_data.store.version import fetch, fetched
 from schemas import TABLES
 
 
@@ -52,6 +54,8 @@ class Toolbox:
         """The job's tools. Raises what a tool raises that cannot be had."""
         for name, tool in job.tools.items():
             if name not in self._opened:
+                for folder in job.folders.values():
+                    fetched(folder)  # this may be another machine than that of the run
                 self._opened[name] = tool.open(job.folders)
         return {name: self._opened[name] for name in job.tools}
 
@@ -81,10 +85,11 @@ def make_part(job: Job, planned: Planned, opened: Callable[[Job], Mapping[str, A
 
 def input_frames(stage: Stage, inputs: Sequence[Sequence[InputPart]]) -> list[pl.DataFrame]:
     """One verified frame per read, its `where` applied."""
+    fetch([part.file for parts in inputs for part in parts])
     frames: list[pl.DataFrame] = []
     for read, parts in zip(stage.reads, inputs, strict=True):
         table = TABLES[read.table]
-        loaded = [decode(table, part.file.content(), str(part.file.path), read.columns) for part in parts]
+        loaded = [decode(table, part.file.content(), shown(part.file.path), read.columns) for part in parts]
         frames.append(filtered(pl.concat(loaded) if loaded else table.empty().select(read.columns or "*"), read.where))
     return frames
 

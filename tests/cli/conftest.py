@@ -5,8 +5,9 @@ import pytest
 
 from tests.cli.commands import done
 from tests.hub_server.fixtures import client, forks, hub, repo
+from tests.object_server.fixtures import address, object_server
 
-__all__ = ["client", "forks", "hub", "repo"]
+__all__ = ["address", "client", "forks", "hub", "object_server", "repo"]
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,9 @@ import pytest
 
 from fullstep_data.store import Store, Version
 from tests.fullstep_data.small_chain import build
+from tests.object_server.fixtures import address, object_server
+
+__all__ = ["address", "object_server"]
 
 
 @pytest.fixture(scope="session")
