@@ -76,7 +76,8 @@ def _notes(card: Card) -> str:
     notes = []
     if card.has("preferences"):
         notes.append(
-            "`preferences` has the columns that TRL's DPOTrainer takes. Its prompts are rendered, special tokens included."
+            "`preferences` has the columns of TRL's DPOTrainer. Its prompts are rendered, special tokens included; if the "
+            "tokenizer puts a begin token before every text (as Llama's), cut it off the prompts, or TRL has it twice."
         )
     if card.has("stepwise"):
         notes.append(

@@ -140,13 +140,16 @@ _NAMES = ("sampler", "grader", "labeller", "scorer", "policy", "model", "source"
 
 
 def _require_no_folders(public: Version) -> None:
-    """InputError where a row says by an absolute path what it was made by."""
+    """InputError where a row says by an absolute path what it was made by, or a reject names a folder of ours."""
     found: dict[str, str] = {}
     with connect(public) as connection:
         for table in public.tables:
             for column in (name for name in _NAMES if name in TABLES[table].polars_schema):
                 query = f"SELECT DISTINCT {column} FROM {table} WHERE regexp_matches({column}, '(^|[:=])(/|~|[A-Za-z]:[\\\\/])')"
                 found.update({str(value): f"{table}.{column}: {value}" for (value,) in connection.execute(query).fetchall()})
+        for place in (f"{Path.home()}/", f"{public.path.resolve()}"):  # what a server or a library said of a failure may name one
+            query = "SELECT DISTINCT detail FROM rejects WHERE contains(detail, ?)"
+            found.update({str(value): f"rejects.detail: {value}" for (value,) in connection.execute(query, [place]).fetchall()})
     if found:
         raise InputError(
             "rows name folders of this machine, which would be published",

@@ -1,6 +1,8 @@
 """`fs-data import`, `export` and `formats` as typed: an imported set goes straight into PRM training and selection."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 from cli.interchange import parse_overrides
 from fullstep_data.formats import FORMATS
@@ -50,3 +52,39 @@ def test_mistakes(tmp_path: Path):
 
 def test_values_of_options():
     assert parse_overrides(["a=true", "b=drop", "c=\\n", 'd="\\n"']) == {"a": True, "b": "drop", "c": "\\n", "d": "\n"}
+
+
+def labelled(number: int) -> dict[str, Any]:
+    """A record in the form of PRM800K, phase 1: a right solution, or one whose last step is wrong, and a step beside it."""
+    a, b, wrong = 10 + number // 2, 3 + number // 2, number % 2 == 1
+    end = f"The sum is {a + b + wrong}.\n\n# Answer\n\n{a + b + wrong}"
+    steps = [[(f"I add {a} and {b}.", 1)], [(end, -1 if wrong else 1), (f"I multiply {a} by {b}.", -1)]]
+    return {
+        "labeler": "0",
+        "is_quality_control_question": False,
+        "question": {"problem": f"What is {a} + {b}?", "ground_truth_answer": str(a + b), "pre_generated_steps": None},
+        "label": {
+            "steps": [
+                {
+                    "completions": [{"text": text, "rating": rating, "flagged": None} for text, rating in rated],
+                    "human_completion": None,
+                    "chosen_completion": 0,
+                }
+                for rated in steps
+            ],
+            "total_time": 1,
+            "finish_reason": "found_error" if wrong else "solution",
+        },
+    }
+
+
+def test_prm800k_goes_into_prm_training_selection_and_a_policy(tmp_path: Path):
+    records = [labelled(number) for number in range(24)]
+    (tmp_path / "phase1_train.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    done("fs-data import prm800k phase1_train.jsonl --out out --set neutral=right", tmp_path)
+    built = done("fs-data build tiny --out out", tmp_path)
+    assert "going on from the imported tables: problems, solutions, steps, step_labels" in built.stderr
+    assert done("fs-data check out", tmp_path).stdout.startswith("ok: 8 tables")
+    # Of each of 12 problems: a right and a wrong whole solution, graded by the gold answer; stumps are neither.
+    assert "12 pairs on 12 problems" in built.stdout
+    done("fs-train run tiny --data out --out run", tmp_path)

@@ -129,6 +129,21 @@ def test_rows_that_name_a_folder_of_this_machine_stay_here(tmp_path: Path):
     assert bundle(version, ["problems"]).files
 
 
+def test_a_reject_that_names_a_folder_of_ours_stays_here(tmp_path: Path):
+    def fails(samples: pl.DataFrame, problems: pl.DataFrame, context: Context) -> Outcome:
+        made = STAGES[2].run(samples, problems, context)
+        detail = f"cannot open {Path.home()}/models/x.gguf"
+        return replace(made, rejects=made.rejects.with_columns(detail=pl.lit(detail)))
+
+    stages = [replace(stage, run=fails) if stage.name == "solutions" else stage for stage in STAGES]
+    version = run_stages(tmp_path / "dataset", stages)
+    assert version.manifest.tables["solutions"].rejected, "there is a reject to look at"
+    with pytest.raises(InputError, match="rows name folders of this machine") as caught:
+        bundle(version)
+    assert "rejects.detail: cannot open" in str(caught.value)
+    assert bundle(version, ["problems"]).files
+
+
 def test_what_differs_is_told(dataset: Version):
     manifest = published(dataset.manifest, default_tables(dataset))
     fewer = published(dataset.manifest, ["problems", "solutions"])
