@@ -5,10 +5,12 @@ from itertools import groupby
 from math import comb
 from pathlib import Path
 
+import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from fullstep_data.query import sql
+from fullstep_data.stats import stats
 from fullstep_data.store import Version, open_version
 from tests.cli.commands import done
 
@@ -46,3 +48,25 @@ def test_the_auc_is_sklearns(version: Version) -> None:
     scores = sql(version, "SELECT any_value(correct) AS correct, avg(reward) AS score FROM rewards GROUP BY solution_id")
     by_hand = roc_auc_score(scores["correct"].to_numpy(), scores["score"].to_numpy())
     assert sql(version, RECIPES["13"]).item() == pytest.approx(by_hand, abs=5e-4)
+
+
+def test_problems_without_pairs_are_those_that_were_sampled_and_have_none(version: Version) -> None:
+    """Fewer samples, so that some have none."""
+    done("fs-data build tiny --out few --set samples.samples=2", version.path.parent)
+    few = open_version(str(version.path.parent / "few"))
+    problems, pairs = few.frame("problems"), few.frame("pairs")
+    lacking = problems.filter(pl.col("split") == "train").join(pairs, on="problem_id", how="anti")
+    answer = sql(few, RECIPES["2"])
+    assert sorted(answer["question"]) == sorted(lacking["question"]) != []
+    assert answer["tried"].max() == 2
+
+
+def test_length_bias_is_that_of_stats(version: Version) -> None:
+    assert sql(version, RECIPES["16"]).row(0)[0] == pytest.approx(stats(version)["scores"]["length_correlation"], abs=5e-4)
+
+
+def test_the_pairs_of_question_19_are_all_pairs(version: Version) -> None:
+    answer = sql(version, RECIPES["19"])
+    assert answer["pairs"].sum() == version.tables["pairs"].rows
+    longer = (answer["pairs"] * answer["chosen_is_longer"]).sum() / answer["pairs"].sum()
+    assert longer == pytest.approx(stats(version)["pairs"]["chosen_longer"], abs=1e-3)
