@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fullstep_data.config import OVERLAPS, Overlap
-from fullstep_data.overlap import Index, Same, read_set, words
+from fullstep_data.overlap import NEAR, NEAR_IF_SHORT, Index, Same, read_set, words
 from schemas import InputError
 from tests.fullstep_data.test_audit import LONG, OTHER, dataset
 
@@ -35,6 +35,17 @@ def test_the_strictest_way_is_told() -> None:
     }
     assert index.find(ALIKE["normalised"]) == Same("normalised", LONG, 1.0)
     assert index.find("What is 2 + 2?") is None
+
+
+def test_a_few_more_words_do_not_hide_a_question_but_another_number_makes_another_short_one() -> None:
+    edited = " ".join(word + " indeed" * (place % 6 == 0) for place, word in enumerate(LONG.split(), start=1))
+    assert Index([LONG], kinds=("exact", "normalised", "13-gram")).find(edited) is None
+    same = Index([LONG]).find(edited)
+    assert same is not None
+    assert same.kind == "near"
+    assert NEAR <= same.similarity < NEAR_IF_SHORT
+    # Seven runs of three words in each, four of them in both: 4 of 10, which would do for a longer question.
+    assert Index(["What is 12 + 3 - 4 + 8?"]).find("What is 12 + 3 - 5 + 8?") is None
 
 
 def test_only_near_needs_datasketch(monkeypatch: pytest.MonkeyPatch) -> None:

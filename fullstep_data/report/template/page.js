@@ -222,7 +222,7 @@
     const sides = element("div", { class: "sides" });
     const told = element("p", { class: "quiet" });
     const choice = element("select", { "aria-label": "Pair", onchange: () => fill() }, ...pairs.map((pair, at) =>
-      element("option", { value: at }, `Pair ${at + 1}: sample ${solutions[pair[0]].sample} over ${solutions[pair[1]].sample}, margin ${short(pair[4])}`)));
+      element("option", { value: at }, `Pair ${at + 1}, margin ${short(pair[4])}: sample ${solutions[pair[0]].sample} over ${solutions[pair[1]].sample}`)));
     const move = (by) => () => {
       choice.selectedIndex = (choice.selectedIndex + by + pairs.length) % pairs.length;
       fill();

@@ -15,6 +15,7 @@ import pytest
 
 from fullstep_data.report.page import page, write
 from fullstep_data.store import Version
+from tests.fullstep_data.formats.trips import golden, import_records
 from tests.fullstep_data.report.conftest import PROGRAM
 from tests.fullstep_data.report.sums import build, questions
 
@@ -62,11 +63,13 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def reports(version: Version, versions: tuple[Version, Version], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """one.html: a dataset; two.html: two versions compared; bare.html: a dataset that was never scored."""
+    """one.html: a dataset; two.html: two versions compared; bare.html: a dataset that was never scored; labels.html: an import."""
     folder = tmp_path_factory.mktemp("reports")
     write(page(version), folder / "one.html")
     write(page(versions[1], versions[0]), folder / "two.html")
     write(page(build(folder / "bare", questions(6), stages=4)), folder / "bare.html")
+    imported, _ = import_records("math-shepherd", golden("math-shepherd"), folder, prompt_label="drop")
+    write(page(imported), folder / "labels.html")
     return folder
 
 
@@ -282,3 +285,24 @@ def test_a_dataset_without_scores_can_be_leafed_through(see: Look):
     assert seen.count(".note") == 3
     seen.page.wait_for_selector("#detail .steps li")
     assert seen.text("#detail .reward") == "–"
+
+
+def test_labels_colour_the_steps_where_nothing_is_scored(see: Look):
+    seen = see("labels")
+    seen.page.wait_for_selector("#detail .steps li")
+    shown = seen.value("""[...document.querySelectorAll('#detail .steps li')].map(one => [
+        one.querySelector('.reward small').textContent, one.className])""")
+    assert {tuple(one) for one in shown} == {("label 1", "high"), ("label 0", "low")}
+    assert seen.text(".scale").startswith("label 0")
+    assert "no gold answer" in seen.text("#detail .facts")
+    seen.page.click("#tab-pairs")
+    assert seen.text("#panel .empty") == "No pairs: it takes a right and a wrong solution, both scored."
+
+
+def test_a_problem_without_pairs_says_why(see: Look, version: Version):
+    dropped = version.frame("rejects").filter((pl.col("stage") == "pairs") & (pl.col("table") == "problems"))
+    for problem, reason in dropped.select("key", "reason").head(2).iter_rows():
+        seen = see(anchor=f"#problem={problem}")
+        seen.page.click("#tab-pairs")
+        assert seen.text("#panel .empty") == f"No pairs: {reason}."
+    assert dropped.height > 0
