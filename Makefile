@@ -9,13 +9,14 @@ DEMO := demo
 export OMP_WAIT_POLICY := PASSIVE
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help install demo test test-vllm test-ray lint clean
+.PHONY: help install demo test test-vllm test-ray test-llama lint clean
 
 help:
 	@echo "make demo   build a step-labelled dataset with a small model, train on it, evaluate (10 to 12 minutes on 2 cores)"
 	@echo "make test   lint, types, import rules and tests"
 	@echo "make test-vllm  the tests that need vLLM, in an environment of their own (.venv-vllm; on a CPU)"
 	@echo "make test-ray   the tests that need Ray, on a cluster of two nodes on this machine"
+	@echo "make test-llama  the engine server against llama.cpp's own"
 	@echo "make clean  remove the virtual environment and the demo's output"
 
 install: $(VENV)/.installed
@@ -60,6 +61,11 @@ test-vllm: $(VLLM)/.installed
 test-ray: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m ray tests/fullstep_data/workers tests/cli/test_workers.py
+
+# llama.cpp's own server, out of a package, so in the same environment too.
+test-llama: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[llama]'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m llama tests/fullstep_data/engines
 
 clean:
 	rm -rf $(VENV) $(VLLM) $(DEMO)

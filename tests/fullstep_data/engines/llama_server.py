@@ -1,11 +1,14 @@
-"""llama.cpp's server with a tiny model, for tests marked `llama`: LLAMA_SERVER=/path/to/llama-server pytest -m llama …
+"""llama.cpp's server (package xllamacpp) with a tiny model, for tests marked `llama`: `make test-llama`.
 
-with llama_server(folder, tmp_path) as url:        # folder: of tests.models.tiny_model
+    with llama_server(folder, tmp_path) as url:        # folder: of tests.models.tiny_model
+
+As a program it serves any GGUF file: python -m tests.fullstep_data.engines.llama_server FILE PORT NAME [CONTEXT]
 """
 
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +16,9 @@ from pathlib import Path
 
 import httpx2
 
+REPOSITORY = Path(__file__).parents[3]
 SLOTS = 4
+"""Requests that it answers at one moment, each with a context of its own."""
 
 
 @contextmanager
@@ -26,12 +31,9 @@ def llama_server(folder: Path, place: Path, name: str = "tiny") -> Iterator[str]
         gguf_of(folder, model)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    # a context for each slot, float32 throughout: near-ties between tokens fall the same way more often
-    options = f"--host 127.0.0.1 --port {port} --alias {name} --parallel {SLOTS} --ctx-size {SLOTS * 512} --no-kv-unified"
-    exact = "--threads 1 --cache-type-k f32 --cache-type-v f32 --flash-attn off --no-warmup"
-    command = [os.environ["LLAMA_SERVER"], "--model", str(model), *options.split(), *exact.split()]
-    log = place / f"{name}.log"
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+    command = [sys.executable, "-m", "tests.fullstep_data.engines.llama_server", str(model), str(port), name]
+    log = place / f"{name}-{port}.log"
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, cwd=REPOSITORY) as process:
         try:
             while not _ready(port):
                 assert process.poll() is None, log.read_text()[-3000:]
@@ -46,3 +48,26 @@ def _ready(port: int) -> bool:
         return httpx2.get(f"http://127.0.0.1:{port}/health").status_code == 200
     except httpx2.HTTPError:
         return False
+
+
+def serve(model: str, port: int, name: str, context: int = 512) -> None:
+    """Until the process ends. float32 throughout: as it comes, its cache is in half precision, and near-ties between tokens fall
+    one way in a request alone and another among others (5 of 90 samples of the tiny model; none like this).
+    """
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path, params.port, params.model_alias = model, port, {name}
+    params.n_parallel, params.n_ctx, params.kv_unified = SLOTS, SLOTS * context, False
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
+    params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+    params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    params.warmup = False
+    server = xllamacpp.Server(params)
+    print(server.listening_address, flush=True)
+    while True:
+        time.sleep(3600)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], int(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:]))
