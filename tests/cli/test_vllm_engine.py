@@ -24,7 +24,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_ends_the_build(tmp_path:
             assert process.poll() is None, process.stderr and process.stderr.read()
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=600)
     assert process.returncode == 130, errors
     assert "stopped in stage samples" in errors
     assert "run the same command again to go on: " in errors
