@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.ids import content_id, content_ids, sample_seed, stable_fraction
@@ -13,12 +13,14 @@ def test_an_id_is_sha256_of_canonical_json():
     assert content_id("problem", "What is 2 + 2?") == hashlib.sha256(b'["problem","What is 2 + 2?"]').hexdigest()[:20]
 
 
+@settings(deadline=None)
 @given(st.lists(st.text() | st.integers() | st.booleans() | st.none() | st.lists(st.text())))
 def test_an_id_is_that_of_the_json_whatever_the_content(content):
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
     assert content_id(*content) == hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:20]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.text(), st.text())))
 def test_many_ids_are_those_of_each(rows):
     firsts, seconds = [first for first, _ in rows], [second for _, second in rows]
@@ -29,6 +31,7 @@ def test_neighbouring_contents_do_not_run_together():
     assert content_id("ab", "c") != content_id("a", "bc")
 
 
+@settings(deadline=None)
 @given(st.text(), st.integers(0, 10_000), st.integers(0, 2**31))
 def test_seeds_fit_a_signed_64_bit_column_and_repeat(problem_id, index, run_seed):
     seed = sample_seed(problem_id, index, run_seed)
