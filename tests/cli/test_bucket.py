@@ -120,6 +120,7 @@ def test_a_build_by_workers_into_a_bucket_is_that_of_one_process_into_a_folder(a
     assert again.number == 1
 
 
+@pytest.mark.slow
 def test_a_kill_of_a_build_into_a_bucket_costs_no_finished_part(address: str, built: Path, tmp_path: Path) -> None:
     process = spawn(f"fs-data build tiny --out {address}", tmp_path)
     folder = path_of(address)
