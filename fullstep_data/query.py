@@ -101,8 +101,9 @@ def connect(version: Version, parts: Parts | None = None, memory: str = "") -> I
     """
     if parts is None:
         files = [file for table in version.tables.values() for file in table.stored]
-        for file in files if not storage_of(version.path).far else ():  # in a bucket a part is looked for when it is asked for
-            file.require_size()
+        storage = storage_of(version.path)
+        for file in files if not storage.far else ():  # in a bucket a part is looked for when it is asked for
+            file.require_found(storage.size(file.path))
         parts = Parts(version.path, files)
     with tempfile.TemporaryDirectory(prefix="fullstep-sql-") as spill, duckdb.connect(":memory:") as connection:
         connection.register_filesystem(parts)

@@ -251,12 +251,13 @@ def storage_of(path: Path) -> Storage:
 
 
 def _objects() -> str:
-    return _absolute(os.environ.get("FULLSTEP_CACHE") or str(Path.home() / ".cache" / "fullstep"))
+    return _below_cache(os.environ.get("FULLSTEP_CACHE"), os.environ.get("HOME"))
 
 
 @lru_cache(maxsize=8)
-def _absolute(cache: str) -> str:
-    return str(Path(cache).absolute() / "objects")
+def _below_cache(cache: str | None, home: str | None) -> str:
+    """Of these variables, so that it is worked out once and not for every part."""
+    return str(cache_folder().absolute() / "objects")
 
 
 def _in_bucket(path: Path) -> tuple[str, str] | None:

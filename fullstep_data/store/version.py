@@ -185,7 +185,7 @@ class Version:
         folder, files = self.model_folder(stage), self.manifest.models[stage].files
         storage = storage_of(folder)
         try:
-            return storage.read(storage.placed(folder, name, files[name].sha256)) if name in files else None
+            return storage.read(storage.placed(folder, name, files[name].sha256 if name in files else ""))
         except FileNotFoundError:
             return None
 

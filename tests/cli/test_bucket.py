@@ -97,6 +97,19 @@ def test_a_training_goes_on_from_the_same_data_in_a_bucket(copied: Callable[[str
     assert content(tmp_path / "run") == before
 
 
+def test_a_run_in_a_bucket_is_found_there_again(copied: Callable[[str], str], tmp_path: Path) -> None:
+    printed = done(f"fs-train run tiny --data {TINY} --out {RUN}", tmp_path).output
+    assert Store.open(path_of(RUN)).numbers() == [1]
+    assert f"fs-data show {TINY}" in " ".join(printed.split())
+    assert list(tmp_path.iterdir()) == [tmp_path / "cache"]
+
+
+def test_an_evaluation_asks_the_problems_of_a_bucket(copied: Callable[[str], str], tmp_path: Path) -> None:
+    line = f"fs-train eval --engine scripted --sets {TINY} --decode sc@2 --out s3://{BUCKET}/asked"
+    done(line, tmp_path)
+    assert "predictions" in Store.open(path_of(f"s3://{BUCKET}/asked")).version().tables
+
+
 def test_a_build_by_workers_into_a_bucket_is_that_of_one_process_into_a_folder(address: str, built: Path, tmp_path: Path) -> None:
     printed = done(f"fs-data build tiny --out {address} --workers 2", tmp_path).output
     assert f"fs-train run tiny --data {address}" in " ".join(printed.split())
@@ -107,6 +120,7 @@ def test_a_build_by_workers_into_a_bucket_is_that_of_one_process_into_a_folder(a
     assert again.number == 1
 
 
+@pytest.mark.slow
 def test_a_kill_of_a_build_into_a_bucket_costs_no_finished_part(address: str, built: Path, tmp_path: Path) -> None:
     process = spawn(f"fs-data build tiny --out {address}", tmp_path)
     folder = path_of(address)

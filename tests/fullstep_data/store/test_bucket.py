@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import shutil
 import time
 from collections.abc import Mapping
@@ -23,7 +22,7 @@ from fullstep_data.store.history import history
 from fullstep_data.store.storage import path_of, storage_of
 from schemas import TABLES, InputError
 from tests.fullstep_data.small_chain import STAGES, Recipe, build, calls
-from tests.kill import Forked, content
+from tests.kill import Forked, content, wait_for_lock
 from tests.object_server import ObjectServer
 
 PROBLEMS = TABLES["problems"]
@@ -376,17 +375,17 @@ def test_a_build_killed_at_any_moment_ends_the_same_and_makes_no_part_twice(
     address: str, object_server: ObjectServer, tmp_path: Path, same_machine: bool
 ) -> None:
     """Killed a little later each time, and gone on with: on the same machine, or on one whose cache knows nothing."""
-    log, chance = tmp_path / "log", random.Random(1)
+    log = tmp_path / "log"
     whole = build(tmp_path / "whole", Recipe(problems=8, samples=4, log=str(tmp_path / "whole.log")))
-    kills, attempt = 0, 0
+    kills = 0
     while True:
-        attempt += 1
-        machine = object_server.environment(tmp_path / ("one" if same_machine else f"machine-{attempt}"))
+        machine = object_server.environment(tmp_path / ("one" if same_machine else f"machine-{kills}"))
         process = Forked(on_another_machine, machine, "build_noting", address, str(log))
-        until = time.monotonic() + 0.3 + attempt * chance.uniform(0.05, 0.15)
-        while time.monotonic() < until and process.poll() is None:
-            time.sleep(0.005)
-        process.kill()
+        if wait_for_lock(process, Path(machine["FULLSTEP_CACHE"], "objects", address.replace("://", "/"))):
+            until = time.monotonic() + 0.05 * 1.6**kills
+            while time.monotonic() < until and process.poll() is None:
+                time.sleep(0.005)
+            process.kill()
         if process.wait() == 0:
             break
         kills += 1
