@@ -55,10 +55,11 @@ def against_all(results: pl.DataFrame) -> pl.DataFrame:
 
 
 def verdict(ahead: pl.DataFrame) -> str:
-    """Does the recommended method beat all others clearly, in every family?"""
+    """Does the recommended method beat all others that have as many seeds clearly, in every family?"""
     if ahead.is_empty():
         return f"`{RECIPE}` was not run."
     told: list[str] = []
+    ahead = ahead.filter(pl.col("seeds") == pl.col("seeds").max().over("family"))
     for (family,), own in ahead.group_by("family", maintain_order=True):
         behind = own.filter(pl.col("ratio").is_null() | (pl.col("ratio") < CLEAR))
         closest = own.row(0, named=True)

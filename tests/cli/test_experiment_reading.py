@@ -51,6 +51,10 @@ def test_a_recommended_method_that_is_not_clearly_ahead_is_said_to_be_so() -> No
     told = verdict(ahead)
     assert "does not beat every other method by 2 standard errors: in facts 2 of 3, but not `dpo`" in told
     assert "in skill by at least 2.3" in told
+    few = results({"sft": (0.95, 0.0)}).filter(seed=0)
+    assert verdict(against_all(pl.concat([results(), few]))).startswith(
+        f"`{RECIPE}` beats every other method in facts by at least"
+    )
     assert verdict(against_all(results({"dpo": (0.1, 0.2)}))) == f"`{RECIPE}` was not run."
 
 
