@@ -89,7 +89,20 @@ METHODS: tuple[Method, ...] = (
     Method("sft-dpo", "SFT on the chosen, then DPO", DPO, after="sft"),
     Method("sft-full-step", "SFT on the chosen, then Full-Step-DPO", after="sft"),
     Method("sft-step-dpo", "SFT on the chosen, then Step-DPO by the tree", STEP_DPO, after="sft"),
-    Method("sft-long", "SFT on the chosen, four passes, the rate falling to 0", (*SFT, "policy.epochs=4", FALLING), group="long"),
+    *(
+        Method(
+            f"{name}-long",
+            f"{doc}, four passes, the rate falling to 0",
+            (*policy, "policy.epochs=4", FALLING),
+            group="long",
+        )
+        for name, doc, policy in (
+            ("sft", "SFT on the chosen", SFT),
+            ("dpo", "DPO", DPO),
+            ("full-step", "Full-Step-DPO", ()),
+            ("step-dpo", "Step-DPO", STEP_DPO),
+        )
+    ),
     *(
         Method(
             f"long-{name}",
