@@ -55,14 +55,19 @@ def test_values_of_options():
 
 
 def labelled(number: int) -> dict[str, Any]:
-    """A record in the form of PRM800K, phase 1: a right solution, or one whose last step is wrong, and a step beside it."""
+    """A record in the form of PRM800K, phase 2: a sampled solution, right or wrong at its last step, and a step beside that."""
     a, b, wrong = 10 + number // 2, 3 + number // 2, number % 2 == 1
     end = f"The sum is {a + b + wrong}.\n\n# Answer\n\n{a + b + wrong}"
     steps = [[(f"I add {a} and {b}.", 1)], [(end, -1 if wrong else 1), (f"I multiply {a} by {b}.", -1)]]
     return {
         "labeler": "0",
         "is_quality_control_question": False,
-        "question": {"problem": f"What is {a} + {b}?", "ground_truth_answer": str(a + b), "pre_generated_steps": None},
+        "question": {
+            "problem": f"What is {a} + {b}?",
+            "ground_truth_answer": str(a + b),
+            "pre_generated_steps": [rated[0][0] for rated in steps],
+            "pre_generated_answer": str(a + b + wrong),
+        },
         "label": {
             "steps": [
                 {
@@ -80,8 +85,8 @@ def labelled(number: int) -> dict[str, Any]:
 
 def test_prm800k_goes_into_prm_training_selection_and_a_policy(tmp_path: Path):
     records = [labelled(number) for number in range(24)]
-    (tmp_path / "phase1_train.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    done("fs-data import prm800k phase1_train.jsonl --out out --set neutral=right", tmp_path)
+    (tmp_path / "phase2_train.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    done("fs-data import prm800k phase2_train.jsonl --out out --set neutral=right", tmp_path)
     built = done("fs-data build tiny --out out", tmp_path)
     assert "going on from the imported tables: problems, solutions, steps, step_labels" in built.stderr
     assert done("fs-data check out", tmp_path).stdout.startswith("ok: 8 tables")
