@@ -44,6 +44,7 @@ def copied(built: Path, object_server: ObjectServer, tmp_path: Path, monkeypatch
     """The folders of `built` in the bucket; gives a command line for them, and one for the folders."""
     for name, value in object_server.environment(tmp_path / "cache").items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr("cli.render.PLAIN_WIDTH", 500)  # so that no path is cut, be it a long one or a short one
     for name, address in (("tiny", TINY), ("tiny-run", RUN)):
         folder, storage = built / "out" / name, storage_of(path_of(address))
         if not storage.is_dataset(path_of(address)):

@@ -91,11 +91,13 @@ def test_an_outage_loses_nothing_and_leaves_no_rejects(tmp_path: Path):
     assert "error: the server fails: server error" in stopped.stderr
     assert "finished parts are kept" in stopped.stderr
     assert not list(tmp_path.glob("out/versions/*.json"))
-    kept = pl.read_parquet(tmp_path / "out/parts/samples/*.parquet").height
-    assert kept
+    kept = pl.read_parquet(tmp_path / "out/parts/samples/*.parquet")
+    assert kept.height
     with loopback() as server:
         version = sample(server, tmp_path / "out")
-        assert len(server.asked) == undisturbed.frame("samples").height - kept
+        asked = [body["seed"] for body in server.asked]
+    missing = set(undisturbed.frame("samples")["seed"]) - set(kept["seed"])
+    assert set(asked) == {small_seed(seed) for seed in missing}  # on a busy machine an answer may be asked for once more
     assert version.frame("samples").equals(undisturbed.frame("samples"))
     assert version.frame("rejects").is_empty()
 
