@@ -30,7 +30,8 @@ FIGURES = {
     "rewards/accuracies": "share of pairs with rho_w > rho_l",
     "logps/chosen": "log pi of the chosen, nats",
     "logps/rejected": "log pi of the rejected, nats",
-    "log_ratio/token": "log pi - log pi_ref per token (minus = KL from the reference)",
+    "log_ratio/token": "log pi - log pi_ref per token, nats",
+    "kl/token": "KL from the reference per token, estimated, nats",
 }
 """What of the trainer's log is drawn. rho = beta * log-ratio of policy and reference (docs: method.md)."""
 REWARDS = {"●": "rewards/chosen", "○": "rewards/rejected"}

@@ -25,6 +25,8 @@ from schemas import InputError
 log = logging.getLogger(__name__)
 POSITIONS = 8
 """Steps of a solution that are told apart; the last one stands for all later steps."""
+MOST = 20.0
+"""Nats of a token's log-ratio beyond which its part in the KL grows no more."""
 FALL = 5.0
 """Nats by which chosen solutions may fall below the reference: e^5, so ~150 times less likely."""
 WINDOW = 4
@@ -42,9 +44,10 @@ def watched(
 
     gradient_share/step_k: sum of |d loss / d log pi_t| over the tokens of k-th steps, over that of all tokens.
     log_ratio/chosen and log_ratio/rejected: log pi(y) - log pi_ref(y) in nats, mean over pairs. log_ratio/token: log pi -
-    log pi_ref, mean over the tokens of the distinct solutions; they were sampled before training, so minus this
-    estimates KL(reference || policy) per token, on the solutions that selection kept (it is not the KL over samples of
-    the policy).
+    log pi_ref, mean over the tokens of the distinct solutions. kl/token: the mean of r - 1 - log r over the same tokens, where
+    r = pi / pi_ref: they were sampled before training, so this estimates KL(reference || policy) per token and is never
+    negative (Schulman, "Approximating KL divergence", 2020), on the solutions that selection kept (it is not the KL over
+    samples of the policy). Above e^20, r counts as that.
     """
     # On the CPU: a GPU adds in no fixed order, and what is logged must be the same at every run.
     size = torch.cat([slope.abs() for slope in _slopes(loss, logps)]).cpu()
@@ -52,12 +55,15 @@ def watched(
     shares = size.new_zeros(POSITIONS).index_add(0, position, size)
     whole = float(size.sum())
     ratios = [(logp - ref).detach() for logp, ref in zip(logps, reference, strict=True)]
+    apart = torch.cat(ratios)
+    kl = apart.clamp(max=MOST).exp() - 1 - apart
     of_solution = torch.stack([ratio.sum() for ratio in ratios])
     sums = {f"gradient_share/step_{k}": (share, whole) for k, share in enumerate(shares.tolist(), start=1)}
     return sums | {
         "log_ratio/chosen": (float(of_solution[pairs[:, 0]].sum()), float(len(pairs))),
         "log_ratio/rejected": (float(of_solution[pairs[:, 1]].sum()), float(len(pairs))),
-        "log_ratio/token": (float(of_solution.sum()), float(sum(len(ratio) for ratio in ratios))),
+        "log_ratio/token": (float(of_solution.sum()), float(len(apart))),
+        "kl/token": (float(kl.sum()), float(len(apart))),
     }
 
 

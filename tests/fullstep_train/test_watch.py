@@ -1,5 +1,7 @@
 """watch: shares, log-ratios and the warning, worked by hand."""
 
+import math
+
 import pytest
 import torch
 
@@ -26,6 +28,8 @@ def test_watched_by_hand() -> None:
     means = {name: value / over for name, (value, over) in sums.items()}
     assert (means["gradient_share/step_1"], means["gradient_share/step_2"]) == (7 / 8, 1 / 8)
     assert (means["log_ratio/chosen"], means["log_ratio/rejected"], means["log_ratio/token"]) == (3, -2, 1 / 4)
+    # r - 1 - log r is e - 2 three times, and e^-2 + 1 once.
+    assert means["kl/token"] == pytest.approx((3 * (math.e - 2) + math.exp(-2) + 1) / 4)
     # The loss can still be trained on.
     loss.backward()
     assert chosen.grad is not None
@@ -38,6 +42,16 @@ def test_late_steps_share_the_last_position_and_unused_solutions_count_for_nothi
     sums = watched(logps[0].sum(), logps, logps, steps, torch.tensor([[0, 1]]))
     shares = [sums[f"gradient_share/step_{k}"] for k in range(1, POSITIONS + 1)]
     assert shares == [(1, tokens)] * (POSITIONS - 1) + [(3, tokens)]
+
+
+def test_the_kl_stays_a_number() -> None:
+    """A token that was e^200 times less likely before."""
+    logp = torch.zeros(1, requires_grad=True)
+    value, over = watched(
+        logp.sum(), [logp], [torch.full((1,), -200.0)], [torch.zeros(1, dtype=torch.int64)], torch.tensor([[0, 0]])
+    )["kl/token"]
+    assert 0 < value < math.inf
+    assert over == 1
 
 
 def row(step: int, fall: float, won: float) -> dict[str, float]:
