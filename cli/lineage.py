@@ -14,7 +14,7 @@ from cli.render import cell, console
 from fullstep_data.lineage import Lineage, lineage
 from fullstep_data.store import open_version
 
-FACT_CHARACTERS = 90
+FACT_CHARACTERS = 240
 MERMAID_CHARACTERS = 60
 
 
