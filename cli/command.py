@@ -7,7 +7,6 @@ fullstep keeps its traceback.
 """
 
 import contextlib
-import logging
 import signal
 import sys
 import threading
@@ -49,8 +48,6 @@ class App(Command, click.Group):
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         """Run a command line and leave the process (SystemExit) with one of the module's exit codes."""
         extra = {"prog_name": self.name, **extra, "standalone_mode": False}
-        # Where it is installed, transformers imports bitsandbytes, which on some CPUs warns of a kernel that nothing here needs.
-        logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
         try:
             with _sigterm_as_interrupt():
                 result = super().main(*args, **extra)

@@ -8,6 +8,7 @@ on the problems that its training held back and on each of `prm_sets`, where peo
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class RecipeWorld(World):
             )
         return left
 
-    @property
+    @cached_property
     def known(self) -> pl.Series:
         """The questions of the dataset."""
         return self.dataset(None).frame("problems")["question"]

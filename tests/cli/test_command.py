@@ -1,4 +1,3 @@
-import logging
 import os
 import signal
 import subprocess
@@ -45,11 +44,6 @@ def test_a_users_mistake_is_one_block_and_exit_code_2():
         *(f"  example: {number}" for number in range(5)),
         "  next: name the column",
     ]
-
-
-def test_a_warning_of_a_kernel_that_nothing_needs_is_not_shown():
-    CliRunner().invoke(app, ["fail", "not at all"])
-    assert not logging.getLogger("bitsandbytes.backends.cpu.ops").isEnabledFor(logging.WARNING)
 
 
 def test_a_fault_of_ours_keeps_its_traceback():

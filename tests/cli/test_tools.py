@@ -1,6 +1,7 @@
 """The tools: both layers call a model by one name, and a built-in model that cannot be made is the user's to mend."""
 
 import importlib.util
+import logging
 from pathlib import Path
 
 import pytest
@@ -227,3 +228,8 @@ def test_a_fault_of_ours_in_making_a_model_keeps_its_traceback(tmp_path: Path, m
     monkeypatch.setitem(builtin.BUILTIN, "tiny-random", (lambda: "1", broken))
     with pytest.raises(ZeroDivisionError):
         find_model("tiny-random", QUIET)
+
+
+def test_a_warning_of_a_kernel_that_nothing_needs_is_not_shown():
+    """The module silences it when it is imported, for commands and worker processes alike."""
+    assert not logging.getLogger("bitsandbytes.backends.cpu.ops").isEnabledFor(logging.WARNING)
