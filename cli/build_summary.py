@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.render import bar, counted, next_commands, plain_table, section
+from fullstep_data.hub.facts import PRM_FIGURES
 from fullstep_data.store.label_health import MAIN_LABELLER
 
 Ask = Callable[[str], pl.DataFrame]
@@ -81,15 +82,6 @@ POLICIES = {
 POOLED = "pooled: all solutions through a prefix count as its rollouts, so labels may stand on more than N"
 
 CHANCES = "label 1: a rollout of the step reached the right answer; no proof that the step is correct"
-
-METRICS = {
-    "auc": "AUC",
-    "accuracy": "accuracy at 0.5",
-    "label_mean": "share of steps labelled 1",
-    "brier": "Brier score",
-    "ece": "expected calibration error",
-    "lowest_is_last": "share of solutions whose lowest reward is their last step's",
-}
 
 
 def build_summary(ask: Ask, tables: Sequence[str], metrics: Mapping[str, Any], recipe: str, folder: str) -> list[RenderableType]:
@@ -179,7 +171,7 @@ def prm_metrics(metrics: Mapping[str, Any]) -> list[RenderableType]:
     view = Table(box=None, show_header=False, pad_edge=False)
     view.add_column()
     view.add_column(justify="right")
-    for name, meaning in METRICS.items():
+    for name, meaning in PRM_FIGURES.items():
         value = metrics.get(name)
         view.add_row(meaning, "-" if value is None else f"{value:.3f}")
     size = ", ".join(counted(metrics[f"{noun}s"], noun) for noun in ("problem", "solution", "step"))
