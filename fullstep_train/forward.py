@@ -12,6 +12,7 @@ the group's size; the gradient is the same.
 """
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import MethodType
@@ -164,30 +165,36 @@ def probe(model: Any, max_tokens: int, dtype: torch.dtype, attention: Attention 
     if not agrees:
         log.warning("%s does not see by a tree mask: prompts are computed once per solution", type(model).__name__)
     elif attention == "auto" and next(model.parameters()).device.type in FLEX_ON:
-        tree = _with_flex(model, tree)
+        tree = _with_flex(model, tree, plain)
     model.train(training)
     return tree if agrees else plain
 
 
-def _with_flex(model: Any, runs: Runs) -> Runs:
-    """The model's tree packs by FlexAttention where it can: in value and in gradient what the dense mask gives, at two lengths
-    (at the second it is compiled for any length). Otherwise model and runs are left as they were, and that is logged.
+def _with_flex(model: Any, tree: Runs, plain: Runs) -> Runs:
+    """The model's tree packs by FlexAttention where it can: values as in the plain way, a gradient as near to it as that by the
+    dense mask, at two lengths (at the second it is compiled for any length). Otherwise model and runs are left as they were, and
+    that is logged.
     """
     examples = [_example(model.config.get_text_config().vocab_size, length) for length in FLEX_LENGTHS]
-    expected = [_values_and_gradient(model, runs, solutions) for solutions in examples]
-    before, flexible = model.config._attn_implementation, replace(runs, flex=True)
-    why = "it gives other values or gradients"
+
+    def tried(runs: Runs) -> list[tuple[Tensor, Tensor]]:
+        return [_values_and_gradient(model, runs, solutions) for solutions in examples]
+
+    expected = tried(plain)
+    # No fixed bound: in bfloat16 the gradient by the embeddings of SmolLM2-135M is 0.5 off by rounding alone, a wrong mask 0.7.
+    _, noise = _distances(tried(tree), expected)
+    before = model.config._attn_implementation
     try:
         model.set_attn_implementation("flex_attention")
-        found = [_values_and_gradient(model, flexible, solutions) for solutions in examples]
-        pairs = [pair for one, other in zip(found, expected, strict=True) for pair in zip(one, other, strict=True)]
-        if all(_close([one], [other], runs.dtype) for one, other in pairs):
-            return flexible
+        values, gradient = _distances(tried(replace(tree, flex=True)), expected)
+        if values <= _tolerance(tree.dtype) and gradient <= max(_tolerance(tree.dtype), 2 * noise):
+            return replace(tree, flex=True)
+        why = f"its values are {values:.2g} off, its gradient {gradient:.2g}, where that of the mask is {noise:.2g} off"
     except (RuntimeError, ValueError, TypeError, IndexError, ImportError, AssertionError) as error:  # compiling may raise these
         why = str(error).strip().split("\n")[0] or type(error).__name__
     model.set_attn_implementation(before)
     log.warning("%s is run with a dense mask, not by FlexAttention: %s", type(model).__name__, why)
-    return runs
+    return tree
 
 
 def _values_and_gradient(model: Any, runs: Runs, solutions: Sequence[Tokenised]) -> tuple[Tensor, Tensor]:
@@ -219,6 +226,20 @@ def no_dropout(model: nn.Module) -> None:
 
 
 def _close(one: Sequence[Tensor], other: Sequence[Tensor], dtype: torch.dtype) -> bool:
-    tolerance = 3e-2 if dtype == torch.bfloat16 else 1e-4
-    difference = torch.cat([a - b for a, b in zip(one, other, strict=True)]).norm()
-    return bool(difference <= tolerance * torch.cat(list(other)).norm())
+    return _off(torch.cat(list(one)), torch.cat(list(other))) <= _tolerance(dtype)
+
+
+def _tolerance(dtype: torch.dtype) -> float:
+    return 3e-2 if dtype == torch.bfloat16 else 1e-4
+
+
+def _off(found: Tensor, expected: Tensor) -> float:
+    """How far off, as a share of what is expected; infinite where a number is none."""
+    off = float((found - expected).norm() / expected.norm())
+    return off if math.isfinite(off) else math.inf
+
+
+def _distances(found: Sequence[tuple[Tensor, Tensor]], expected: Sequence[tuple[Tensor, Tensor]]) -> tuple[float, float]:
+    """How far values and gradients are off, each the worst of all examples."""
+    both = list(zip(found, expected, strict=True))
+    return max(_off(one[0], other[0]) for one, other in both), max(_off(one[1], other[1]) for one, other in both)

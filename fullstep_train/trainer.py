@@ -43,7 +43,7 @@ OR_LESS = ", set gradient_checkpointing = true, or train with lora"
 """What else to do where memory runs out in training."""
 # What transformers calls it: the second until 5.20, below which vLLM keeps its environment.
 _NAMES = ("activation_checkpointing", "gradient_checkpointing")
-_CHECKPOINTING = _NAMES[0] if hasattr(TrainingArguments, _NAMES[0]) else _NAMES[1]
+CHECKPOINTING = _NAMES[0] if hasattr(TrainingArguments, _NAMES[0]) else _NAMES[1]
 
 Sums = dict[str, tuple[float, float]]
 """What is logged of a group, by name: a sum, and the number that it is divided by; both are added up over groups."""
@@ -288,7 +288,7 @@ def _require_gathering(plugin: Any) -> None:
 
 
 def _arguments(config: Training, schedule: Schedule, run: RunFolder, trackers: Sequence[str]) -> TrainingArguments:
-    renamed: dict[str, Any] = {_CHECKPOINTING: config.gradient_checkpointing}
+    renamed: dict[str, Any] = {CHECKPOINTING: config.gradient_checkpointing}
     return TrainingArguments(
         output_dir=str(run.checkpoints),
         run_name=run.folder.name,

@@ -40,6 +40,7 @@ from fullstep_train.forward import Runs, answer_logprobs
 from fullstep_train.layout import tree_packs
 from fullstep_train.losses import stepwise_dpo
 from fullstep_train.tokens import Tokenised, tokenise
+from fullstep_train.trainer import CHECKPOINTING
 from tests.fullstep_train.frames import solution_text
 
 PROMPT_TOKENS = {"short": 120, "long": 800}
@@ -224,17 +225,18 @@ def with_trl(model: Any, tokenizer: Any, prompt: str, texts: list[str]) -> Side:
     from trl import DPOConfig, DPOTrainer
 
     rows = [{"prompt": prompt, "chosen": texts[chosen], "rejected": texts[rejected]} for chosen, rejected in pairs_of(texts)]
+    off: dict[str, Any] = {CHECKPOINTING: False}
     settings = DPOConfig(
         output_dir=tempfile.mkdtemp(),
         per_device_train_batch_size=MICRO_BATCH,
         precompute_ref_log_probs=True,
-        activation_checkpointing=False,
         bf16=False,
         use_cpu=True,
         beta=BETA,
         max_length=None,
         report_to="none",
         disable_tqdm=True,
+        **off,
     )
     trainer = DPOTrainer(model=model, args=settings, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)
     collate, examples = trainer.data_collator, list(trainer.train_dataset)

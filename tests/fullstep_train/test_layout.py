@@ -56,12 +56,15 @@ def test_a_prompt_and_shared_steps_take_their_slots_once() -> None:
 
 
 def test_a_block_mask_is_the_dense_mask() -> None:
-    """Two texts after one beginning, 300 slots: what each slot sees, by both masks."""
+    """Two texts after one beginning, 300 slots: what each slot sees, by both masks; 84 more fill the last block."""
     (pack,) = tree_packs([tuple(range(100)), (*range(50), *range(200, 400))], max_tokens=1000)
     dense = pack.inputs(torch.device("cpu"), torch.float32)["attention_mask"][0, 0] == 0
-    block = pack.inputs(torch.device("cpu"), torch.float32, flex=True)["attention_mask"]
-    slots = torch.arange(300)
-    assert torch.equal(block.mask_mod(0, 0, slots[:, None], slots[None, :]), dense)
+    filled = pack.inputs(torch.device("cpu"), torch.float32, flex=True)
+    assert filled["input_ids"].shape == filled["position_ids"].shape == (1, 384)
+    block, slots = filled["attention_mask"], torch.arange(384)
+    sees = block.mask_mod(0, 0, slots[:, None], slots[None, :])
+    assert torch.equal(sees[:300, :300], dense)
+    assert torch.equal(sees[300:], torch.eye(384, dtype=torch.bool)[300:])
     # Three blocks of 128 slots to a side. What comes first ends at slot 99: the blocks of the second text need not look there
     # but for the 50 slots that both share, which lie in the same block.
     assert block.to_dense()[0, 0].int().tolist() == [[1, 0, 0], [1, 1, 0], [1, 1, 1]]

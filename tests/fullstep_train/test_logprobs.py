@@ -28,7 +28,7 @@ def naive(hidden: Tensor, targets: Tensor, head: Head) -> Tensor:
 def test_equals_the_naive_way(
     monkeypatch: pytest.MonkeyPatch, block: int, scale: float, softcap: float | None, with_bias: bool
 ) -> None:
-    monkeypatch.setattr(logprobs, "BLOCK", block)
+    monkeypatch.setitem(logprobs.BLOCK, "cpu", block)
     drawn = torch.Generator().manual_seed(0)
     leaves = [torch.randn(7, 5, generator=drawn, dtype=torch.float64), torch.randn(13, 5, generator=drawn, dtype=torch.float64)]
     if with_bias:
@@ -72,7 +72,7 @@ def test_logits_of_all_tokens_never_exist(monkeypatch: pytest.MonkeyPatch, train
     """512 tokens and 1,000 words would be 512,000 logits; with blocks of 10,000 no tensor is larger than the head
     (16,000).
     """
-    monkeypatch.setattr(logprobs, "BLOCK", 10_000)
+    monkeypatch.setitem(logprobs.BLOCK, "cpu", 10_000)
     hidden = torch.randn(512, 16, requires_grad=True)
     head = Head(torch.randn(1000, 16, requires_grad=trained_head))
     with Biggest() as seen:

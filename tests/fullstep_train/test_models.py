@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import PartialState
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
@@ -74,3 +75,10 @@ def test_a_tokenizer_without_offsets(tiny: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(models.AutoTokenizer, "from_pretrained", lambda name: Slow())
     with pytest.raises(InputError, match="no character offsets"):
         models.load_tokenizer(tiny)
+
+
+def test_computing_is_where_accelerate_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine with a GPU, where somebody has asked for the CPU (ACCELERATE_USE_CPU)."""
+    PartialState(cpu=True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert models.device() == torch.device("cpu")

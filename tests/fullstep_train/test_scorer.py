@@ -114,7 +114,7 @@ def test_a_reader_gives_the_ids_and_places_that_the_scorer_uses(folder: Path) ->
     ids, places = made
     assert len(places) == len(item.stops)
     with torch.no_grad():
-        rewards = scorer.model(torch.tensor([ids])).logits[0, places].softmax(-1)[:, 1]
+        rewards = scorer.model(torch.tensor([ids], device=scorer.model.device)).logits[0, places].softmax(-1)[:, 1]
     assert rewards.tolist() == pytest.approx(scorer.score([[item]])[0][0], abs=1e-6)
     assert read(replace(item, text=item.text * 9, stops=(len(item.text) * 9,))) == TOO_LONG
 
