@@ -12,7 +12,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from http import HTTPStatus
+from importlib.metadata import version
 from pathlib import Path
+from traceback import walk_tb
 from typing import Literal, TypeVar
 
 import httpx2
@@ -130,11 +133,25 @@ class Hub:
         if not get_token():
             raise InputError("there is no token to write to the Hub with", where=self.url, next_step=_LOGIN)
 
-    def create(self, private: bool) -> None:
-        """Make the repository. InputError: the name is taken by a repository of another kind."""
-        self.ask(lambda: self.api.create_repo(self.repo, repo_type=self.kind, private=private, exist_ok=True))
-        if self.private() is None:
+    def create(self, private: bool) -> bool:
+        """Make the repository; is it private? InputError: the name is taken by a repository of another kind."""
+        refused: list[HfHubHTTPError] = []
+
+        def made() -> None:
+            try:
+                self.api.create_repo(self.repo, repo_type=self.kind, private=private)
+            except HfHubHTTPError as error:
+                if status(error) != HTTPStatus.CONFLICT:
+                    raise
+                refused.append(error)  # there already: by a try whose answer was lost, by a rival, or as another kind
+
+        self.ask(made)
+        open_to = self.private()
+        if open_to is None and refused and not self._others():
+            raise self.explained(refused[-1])
+        if open_to is None:
             raise self.unknown()
+        return open_to
 
     def add_commit(self, additions: dict[str, Path | bytes], deletions: set[str], title: str, parent: str) -> str:
         """ONE commit on top of `parent`; its id. Not tried again here: who calls must look first whether it went through."""
@@ -159,7 +176,7 @@ class Hub:
     # What goes wrong
 
     def ask(self, call: Callable[[], T]) -> T:
-        """What the Hub answers. A lost connection, 429 and 5xx are tried again; all else is explained."""
+        """What the Hub answers. A lost connection, 429, 5xx and a broken answer are tried again; all else is explained."""
         for wait in (*WAITS, None):
             try:
                 return call()
@@ -189,23 +206,32 @@ class Hub:
                 "the Hub cannot be reached",
                 "check the network (and HF_ENDPOINT) and run the same command again: what was done is kept",
             )
+        if told is None and client_failed(error):
+            told = (
+                f"the Hub's client (huggingface_hub {version('huggingface_hub')}) failed",
+                "run the same command again; if that does not help, look whether something stands between here and the Hub (a "
+                "proxy, a login page), and whether HF_HOME can be written to",
+            )
         if told is None:
             return error
         return InputError(told[0], where=self.url, examples=[message(error)], next_step=told[1])
 
     def unknown(self) -> InputError:
         """There is no such repository; perhaps one of another kind."""
-        others = [kind for kind in ("model", "dataset", "space") if kind != self.kind and self._is_a(kind)]
-        if others:
+        if others := self._others():
             what = f"{self.repo} is a {others[0]} on the Hub, not a {self.kind}"
             return InputError(what, where=self.url, next_step=f"name a {self.kind}")
         step = "check the name; a private one needs a token that may read it (`hf auth login`)"
         return InputError(f"the Hub has no {self.kind} {self.repo} that you may see", where=self.url, next_step=step)
 
+    def _others(self) -> list[str]:
+        """The other kinds of which there is a repository of this name."""
+        return [kind for kind in ("model", "dataset", "space") if kind != self.kind and self._is_a(kind)]
+
     def _is_a(self, kind: str) -> bool:
         try:
-            self.api.repo_info(self.repo, repo_type=kind, timeout=CONNECT_SECONDS)
-        except (HfHubHTTPError, httpx2.TransportError):
+            self.ask(lambda: self.api.repo_info(self.repo, repo_type=kind, timeout=CONNECT_SECONDS))
+        except (_Missing, InputError):
             return False
         return True
 
@@ -233,12 +259,20 @@ def passing(error: BaseException) -> bool:
     """May the same request go through at another time? Not where no connection came about at all."""
     if any(isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout) for cause in _causes(error)):
         return False
-    return status(error) in _PASSING or (status(error) is None and lost(error))
+    if status(error) is not None:
+        return status(error) in _PASSING
+    return lost(error) or (client_failed(error) and not isinstance(error, OSError))
 
 
 def lost(error: BaseException) -> bool:
     """Was it the connection?"""
     return any(isinstance(cause, httpx2.TransportError | LocalEntryNotFoundError) for cause in _causes(error))
+
+
+def client_failed(error: BaseException) -> bool:
+    """Did the error come up inside of the client: an answer that it cannot read, Xet storage, its cache on this machine?"""
+    frames = (frame for frame, _ in walk_tb(error.__traceback__))
+    return any(str(frame.f_globals.get("__name__")).partition(".")[0] == "huggingface_hub" for frame in frames)
 
 
 def status(error: BaseException) -> int | None:
@@ -250,8 +284,10 @@ def status(error: BaseException) -> int | None:
 
 
 def message(error: BaseException) -> str:
-    """The innermost error in a line, without anything that lets one in."""
-    *_, cause = _causes(error)
+    """The error that was the cause of it in a line, without anything that lets one in."""
+    cause = error
+    while cause.__cause__ not in (None, cause):
+        cause = cause.__cause__
     line = next((line for line in str(cause).splitlines() if line.strip()), "")
     return f"{type(cause).__name__}: {redacted(line)[:_MESSAGE]}"
 
@@ -265,7 +301,8 @@ def redacted(text: str) -> str:
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        cause = error.__cause__ or error.__context__
+        error = None if cause is error else cause
 
 
 def _stored(entry: RepoFile) -> Stored:

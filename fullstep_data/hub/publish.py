@@ -81,8 +81,8 @@ def publish(bundle: Bundle, hub: Hub, tag: str, private: bool, tell: Told = lamb
     tell("look at the repository")
     open_to = hub.private()
     if open_to is None:
-        hub.create(private)
-    elif private and not open_to:
+        open_to = hub.create(private)
+    if private and not open_to:
         raise InputError(
             what="the repository is public, and --private was asked for",
             where=hub.url,

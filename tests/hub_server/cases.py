@@ -15,7 +15,7 @@ from tests.hub_server import Fault, Hub
 from tests.hub_server.forks import Done, Forks
 
 STATUSES = (401, 403, 409, 412, 429, 500, 503)
-CONNECTION = ("before", "middle", "after")
+CONNECTION = ("before", "middle", "after", "garbled")
 KILLS = ("kill before", "kill after")
 KINDS: tuple[str | int, ...] = (*CONNECTION, *STATUSES, *KILLS)
 WORKERS = 4

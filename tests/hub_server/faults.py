@@ -4,6 +4,7 @@ Fault("before")     the connection ends before the request is looked at
 Fault("middle")     half of a request's body is read, or half of an answer's body sent, and the connection ends
 Fault("after")      the request is carried out, and the connection ends without an answer
 Fault(503)          answered with this status, not carried out
+Fault("garbled")    answered with a page of something that stands in between (200, HTML), not carried out
 Fault("kill", kill=lambda: os.kill(pid, SIGKILL), carried_out=True)     the client dies while it waits for the answer
 """
 

@@ -27,7 +27,8 @@ class Request:
 class Hub:
     """users: by token. repos: by kind and name. large: content by sha256. faults: by repository, `*` for all.
 
-    cas: folder of Xet storage; None: only classic LFS. xet: Xet's hash by sha256 of the files in it.
+    cas: folder of Xet storage, with a store for each repository, since hf_xet lets only one process at a time into a `local://`
+    store, as no server does; None: only classic LFS. xet: Xet's hash by sha256 of the files in it.
     """
 
     users: dict[str, str] = field(default_factory=dict)
@@ -56,14 +57,20 @@ class Hub:
         file = commit.files[path]
         return self.large[file.sha256] if file.sha256 else file.content
 
-    def take_from_xet(self, sha256: str, size: int) -> bool:
-        """Is the file in Xet storage? Then it is read from there."""
+    def xet_store(self, repo: str) -> Path:
+        """The Xet storage of a repository."""
+        assert self.cas is not None
+        return self.cas / repo.replace("/", "+")
+
+    def take_from_xet(self, repo: str, sha256: str, size: int) -> bool:
+        """Is the file in the repository's Xet storage? Then it is read from there."""
         if self.cas is None:
             return False
-        name = hashes(self.cas).get(sha256)
+        store = self.xet_store(repo)
+        name = hashes(store).get(sha256)
         if name is None:
             return False
-        data = content(self.cas, name, size)
+        data = content(store, name, size)
         assert hashlib.sha256(data).hexdigest() == sha256
         self.large[sha256], self.xet[sha256] = data, name
         return True

@@ -110,6 +110,9 @@ class Handler(BaseHTTPRequestHandler):
             self.rfile.read(0 if self.early is not None else size // 2)
             raise Dropped
         body = self.early if self.early is not None else self.rfile.read(size)
+        if kind == "garbled":
+            self._send(200, b"<html>Log in to this network</html>", {"Content-Type": "text/html"}, size)
+            return
         if isinstance(kind, int):
             self._send(kind, json.dumps({"error": f"fault {kind}"}).encode(), {}, size)
             return
@@ -260,7 +263,7 @@ class Handler(BaseHTTPRequestHandler):
                     content = base64.b64decode(value["content"])
                     files[value["path"]] = File(len(content), content=content)
                 case "lfsFile":
-                    if value["oid"] not in repo.large and not self.hub.take_from_xet(value["oid"], value["size"]):
+                    if value["oid"] not in repo.large and not self.hub.take_from_xet(repo.name, value["oid"], value["size"]):
                         raise Refused(400, "BadRequest", f"LFS pointer pointed to a file that does not exist: {value['oid']}")
                     repo.large.add(value["oid"])
                     files[value["path"]] = File(value["size"], value["oid"])
@@ -284,7 +287,7 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(404, "NotFound", "no Xet storage here")
         if write:
             self._repo(repo.kind, repo.name, write=True)
-        url, token, end = f"local://{self.hub.cas}", "xet-token", 4_000_000_000
+        url, token, end = f"local://{self.hub.xet_store(repo.name)}", "xet-token", 4_000_000_000
         status, content, headers = _json({"casUrl": url, "accessToken": token, "exp": end})
         xet = {"X-Xet-Cas-Url": url, "X-Xet-Access-Token": token, "X-Xet-Token-Expiration": str(end)}
         return status, content, {**headers, **xet}

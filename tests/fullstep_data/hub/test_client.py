@@ -2,6 +2,7 @@
 
 import httpx2
 import pytest
+from huggingface_hub import RepoUrl
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
 from fullstep_data.hub.client import Hub, lost, message, passing, redacted, status
@@ -62,6 +63,18 @@ def test_no_connection_is_told_at_once_and_offline_too():
     assert call() == "answer"
     with pytest.raises(InputError, match="HF_HUB_OFFLINE is set"):
         hub.ask(failing(OfflineModeIsEnabled("offline")))
+
+
+def test_what_the_client_trips_over_is_tried_again_and_told():
+    def broken() -> str:
+        calls.append(1)
+        return RepoUrl(None)  # pyright: ignore[reportArgumentType]
+
+    calls: list[int] = []
+    with pytest.raises(InputError, match=r"the Hub's client \(huggingface_hub [0-9.]+\) failed") as told:
+        Hub("ann/sums", "dataset").ask(broken)
+    assert calls == [1, 1, 1]
+    assert "Error" in told.value.examples[0]
 
 
 def test_a_fault_of_ours_keeps_its_traceback():

@@ -164,10 +164,10 @@ def check(hub: Hub, forks: Forks, place: Path, case: Case, repo: str) -> None:
 
 
 REPRESENTATIVE = (
-    *(Case(kind, "/commit/main") for kind in ("before", "after", 503, 412, "kill before", "kill after")),
-    *(Case(kind, "/tag/") for kind in ("after", 409, "kill before", "kill after")),
-    *(Case(kind, "/repos/create") for kind in ("after", 403)),
-    *(Case(kind, "/preupload/") for kind in (401, 429)),
+    *(Case(kind, "/commit/main") for kind in ("before", "after", "garbled", 503, 412, "kill before", "kill after")),
+    *(Case(kind, "/tag/") for kind in ("after", "garbled", 409, "kill before", "kill after")),
+    *(Case(kind, "/repos/create") for kind in ("after", "garbled", 403, 409)),
+    *(Case(kind, "/preupload/") for kind in ("garbled", 401, 429)),
 )
 
 
@@ -262,6 +262,28 @@ def test_private_is_kept(command, hub, repo):
     done = command.forks.run(line.replace("v1", "v2"), command.cwd)
     assert done.status == 2
     assert "the repository is public, and --private was asked for" in done.errors
+
+
+def test_a_rival_that_makes_the_repository_public_gets_nothing_private(command, hub, repo):
+    """Somebody creates it between our look and our request, which is dropped and then answered with 409."""
+    rival = Repo("dataset", repo, private=False)
+    hub.faults[repo] = Fault("kill", "/repos/create", kill=lambda: hub.repos.update({("dataset", repo): rival}))
+    done = command.forks.run(PUSH.format(repo=repo) + " --private", command.cwd)
+    assert done.status == 2
+    assert "the repository is public, and --private was asked for" in done.errors
+    assert len(rival.commits) == 1
+
+
+def test_a_page_in_place_of_the_hub_is_told(command, hub, repo):
+    """As a hotel's login page answers everything."""
+    hub.faults[repo] = Fault("garbled", lasting=True)
+    done = command.forks.run(PUSH.format(repo=repo), command.cwd)
+    del hub.faults[repo]
+    assert done.status == 2
+    assert "the Hub's client (huggingface_hub" in done.errors
+    assert "a proxy, a login page" in done.errors
+    assert "JSONDecodeError" in done.errors
+    assert ("dataset", repo) not in hub.repos
 
 
 def test_a_damaged_part_is_not_published(hub, forks, dataset: Version, repo):

@@ -169,6 +169,18 @@ def test_every_fault_at_every_request(hub, forks, place, tmp_path):
     assert total == requests * len(KINDS)
 
 
+def test_a_cache_that_cannot_be_written_is_told(hub, place, tmp_path):
+    (tmp_path / "file").touch()
+    forks = Forks({**environment(hub, tmp_path, TOKEN), "HF_HOME": str(tmp_path / "file")})
+    try:
+        done = forks.run(f"fs-data pull {SET}@v2 --out copy", tmp_path)
+    finally:
+        forks.close()
+    assert done.status == 2, done.errors
+    assert "whether HF_HOME can be written to" in done.errors
+    assert "NotADirectoryError" in done.errors
+
+
 def altered_copy(hub: Hub, repo: str, **files: bytes) -> None:
     """The published set with other content at some paths."""
     original = hub.repos["dataset", SET].find("v2")
