@@ -3,8 +3,8 @@
     merged("---\\nlicense: mit\\n---\\n# Mine\\n", {"configs": […]}, body)     ->  the new README
 
 A key that is there is replaced only where it describes the files (`configs`, `dataset_info`, by config name; `size_categories`)
-or was named for this push (`license`); lists grow; all else stays as it is. In the text, what stands between the two marks is
-ours.
+or was named for this push (`license`); lists grow; all else stays as it is. Configs of ours that the version no longer has go
+with their files. In the text, what stands between the two marks is ours.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +17,7 @@ from schemas import InputError
 
 BEGIN = "<!-- fullstep: begin (made from the data; text outside of the two marks is kept) -->"
 END = "<!-- fullstep: end -->"
+OUR_FOLDERS = ("parts/", "views/")
 _BY_CONFIG = ("configs", "dataset_info")
 _REPLACED = ("size_categories", "license")
 _FENCE = "---\n"
@@ -25,18 +26,19 @@ _FENCE = "---\n"
 def merged(readme: str | None, ours: Mapping[str, Any], body: str) -> str:
     """The README with our front matter and text in it. InputError: its front matter is no YAML mapping."""
     theirs, text = _split(readme or "")
-    known: set[str] = {str(config["config_name"]) for config in ours.get("configs", ())}
+    known = {_name(config) for config in ours.get("configs", ())}
+    there = {_name(config): config for config in _listed(theirs.get("configs"))}
+    gone = {name for name, config in there.items() if _is_ours(config)}
     data = {**theirs}
     for key, value in ours.items():
         if key in _BY_CONFIG:
-            data[key] = [
-                *value,
-                *(one for one in _listed(theirs.get(key)) if str(one.get("config_name", "default")) not in known),
-            ]
+            kept = [one for one in _listed(theirs.get(key)) if _name(one) not in known | gone]
+            chosen = any(one.get("default") for one in kept)  # by them, and there may be only one
+            data[key] = [*({name: said for name, said in one.items() if name != "default" or not chosen} for one in value), *kept]
         elif key in _REPLACED or key not in theirs:
             data[key] = value
         elif isinstance(value, list):
-            data[key] = list(dict.fromkeys((*_listed(theirs[key]), *value)))
+            data[key] = [*_listed(theirs[key]), *(one for one in value if one not in _listed(theirs[key]))]
     head = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
     return f"{_FENCE}{head}{_FENCE}{_placed(text, body)}"
 
@@ -55,6 +57,20 @@ def _feature(name: str, kind: pa.DataType) -> dict[str, Any]:
 def _dtype(kind: pa.DataType) -> str:
     names = {pa.float32(): "float32", pa.float64(): "float64", pa.large_string(): "large_string"}
     return names.get(kind, str(kind))
+
+
+def _name(config: Any) -> str:
+    """InputError: it is no config."""
+    if not isinstance(config, dict):
+        raise _broken(f"configs and dataset_info are lists of mappings, but one holds {str(config)[:80]!r}")
+    return str(config.get("config_name", "default"))
+
+
+def _is_ours(config: Mapping[str, Any]) -> bool:
+    """Does it name files where only ours are? (`dataset_bundle` deletes the stale ones.)"""
+    files = [one.get("path") if isinstance(one, dict) else one for one in _listed(config.get("data_files"))]
+    paths = [path for one in files for path in _listed(one)]
+    return bool(paths) and all(str(path).startswith(OUR_FOLDERS) for path in paths)
 
 
 def _listed(value: Any) -> Sequence[Any]:

@@ -1,5 +1,7 @@
 """Ours goes in, theirs stays."""
 
+from typing import Any
+
 import pyarrow as pa
 import pytest
 import yaml
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from fullstep_data.hub.front_matter import BEGIN, END, features, merged
 from schemas import InputError
 
-OURS = {
+OURS: dict[str, Any] = {
     "license": "mit",
     "pretty_name": "sums",
     "size_categories": ["n<1K"],
@@ -19,7 +21,7 @@ OURS = {
 }
 
 
-def front(readme: str) -> dict[str, object]:
+def front(readme: str) -> dict[str, Any]:
     return yaml.safe_load(readme.split("---\n")[1])
 
 
@@ -59,6 +61,32 @@ Read this first.
     assert readme.index("Read this first.") < readme.index("generated")
 
 
+def test_configs_whose_files_went_with_an_older_version_go_too():
+    older = {
+        "configs": [
+            *OURS["configs"],
+            {
+                "config_name": "steps",
+                "data_files": [{"split": "train", "path": ["parts/steps/a.parquet", "parts/steps/b.parquet"]}],
+            },
+            {"config_name": "stepwise", "data_files": "views/stepwise/*.parquet", "default": True},
+        ],
+        "dataset_info": [{"config_name": name} for name in ("pairs", "steps", "stepwise")],
+    }
+    readme = merged(merged("---\nconfigs:\n- config_name: mine\n  data_files: mine.csv\n---\n", older, ""), OURS, "")
+    assert [one["config_name"] for one in front(readme)["configs"]] == ["pairs", "mine"]
+    readme = merged(merged(None, older, ""), {**OURS, "dataset_info": [{"config_name": "pairs"}]}, "")
+    assert front(readme)["dataset_info"] == [{"config_name": "pairs"}]
+
+
+def test_there_is_one_default():
+    config = {**OURS["configs"][0], "default": True}
+    assert front(merged(None, {**OURS, "configs": [config]}, ""))["configs"] == [config]
+    theirs = {"config_name": "mine", "data_files": "mine.csv", "default": True}
+    readme = merged(f"---\n{yaml.safe_dump({'configs': [theirs]})}---\n", {**OURS, "configs": [config]}, "")
+    assert front(readme)["configs"] == [OURS["configs"][0], theirs]
+
+
 def test_only_the_text_between_the_marks_is_replaced():
     first = merged(None, OURS, "old text").replace(END, f"{END}\n\nA note of mine.")
     second = merged("---\nlicense: mit\n---\nBefore.\n\n" + first.split("---\n", 2)[2], OURS, "new text")
@@ -78,6 +106,14 @@ def test_a_front_matter_that_cannot_be_read_is_not_lost(head: str):
         merged(f"---\n{head}\n---\ntext", OURS, "body")
     with pytest.raises(InputError, match="cannot be merged"):
         merged("---\nlicense: mit\n", OURS, "body")  # it has no end
+    with pytest.raises(InputError, match="cannot be merged"):
+        merged("---\nconfigs: [a, b]\n---\n", OURS, "body")
+
+
+def test_lists_grow_whatever_they_hold():
+    tags = front(merged("---\ntags: [{a: 1}, dpo]\n---\n", OURS, "body"))["tags"]
+    assert tags == [{"a": 1}, "dpo", "fullstep"]
+    assert front(merged("---\ntags: mine\n---\n", OURS, "body"))["tags"] == ["mine", "fullstep", "dpo"]
 
 
 def test_features_are_those_that_datasets_reads():
