@@ -52,11 +52,11 @@ def read(record: Record, options: Config) -> Iterator[Group]:
     """One record is one problem with the chosen and the rejected solution, or (intermediate lines) the rejected one."""
     answer = optional_text(record, "answer")
     if "instruction" in record:
-        wrong = _solution(record["prefix"], text_of(record, "output"), None, right=False, finished=True)
+        wrong = _solution(record.get("prefix"), text_of(record, "output"), None, right=False, finished=True)
         yield Group(text_of(record, "instruction"), answer=answer, source=optional_text(record, "type"), solutions=(wrong,))
         return
     dataset = "initial_reason_steps" in record
-    prefix = record["initial_reason_steps" if dataset else "prefix"]
+    prefix = record.get("initial_reason_steps" if dataset else "prefix")
     if not isinstance(prefix, str):
         raise Unusable("the prefix is not a text")
     chosen, rejected = text_of(record, "chosen"), text_of(record, "rejected")

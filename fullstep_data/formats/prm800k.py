@@ -81,10 +81,13 @@ def _paths(steps: list[Any]) -> tuple[list[_Step], list[list[_Step]]]:
     path: list[_Step] = []
     beside: list[list[_Step]] = []
     for index, step in enumerate(steps):
-        completions = step.get("completions") or []
+        completions = (step.get("completions") or []) if isinstance(step, dict) else None
+        if not isinstance(completions, list):
+            raise Unusable("a step is not an object with a list of completions", repr(step)[:80])
         rated = [_Step(_text(one), one.get("rating"), (index, place)) for place, one in enumerate(completions)]
         chosen, written = step.get("chosen_completion"), step.get("human_completion")
-        follow = rated[chosen] if isinstance(chosen, int) and 0 <= chosen < len(rated) else None
+        # Other tools than the authors' write a number beside empty cells as 0.0.
+        follow = next((one for place, one in enumerate(rated) if place == chosen), None)
         if follow is None and isinstance(written, dict):  # the labeller wrote the step: right by construction, but not rated
             follow = _Step(_text(written), written.get("rating"), (index, -1))
         if follow is None and len(rated) == 1 and index == len(steps) - 1:
