@@ -25,7 +25,7 @@ from fullstep_data.formats.records import records
 from fullstep_data.formats.to_tables import IMPORTED, Intake
 from fullstep_data.grading import Grader
 from fullstep_data.prompts import load_template
-from fullstep_data.sources.files import content_hash, shown_name
+from fullstep_data.sources.files import content_hash, locate, shown_name
 from fullstep_data.stage import no_tick, rejects
 from fullstep_data.store import Contract, Counts, Manifest, Part, Slice, StageRecord, Store, TableRecord, Version
 from fullstep_data.store.history import run_record
@@ -34,6 +34,7 @@ from fullstep_data.store.storage import storage_of
 from schemas import TABLES, InputError
 from schemas.errors import MAX_EXAMPLES
 
+_MAX_COLUMNS = 20
 STAGE = "import"
 REVISION = 1
 
@@ -55,6 +56,26 @@ class _State:
     rejected: list[tuple[str, str, str | None]] = field(default_factory=list)
     decisions: Counter[str] = field(default_factory=Counter)
     asked: dict[str, _Asked] = field(default_factory=dict)
+    columns: Counter[str] = field(default_factory=Counter)
+    """Keys of the records that were taken, and how many had them."""
+    looked_at: set[str] = field(default_factory=set)
+    """Those that the format's reader asked for in one record or another."""
+
+
+class _Watched(dict[str, Any]):
+    """A record that remembers which of its keys were asked for."""
+
+    def __init__(self, record: Record, looked_at: set[str]) -> None:
+        super().__init__(record)
+        self._looked_at = looked_at
+
+    def __getitem__(self, key: str) -> Any:
+        self._looked_at.add(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self._looked_at.add(key)
+        return super().get(key, default)
 
 
 def import_files(
@@ -76,14 +97,15 @@ def import_files(
     config = parse_options(reader.options, options, f"import {form.name}")
     if storage_of(out).far or out.exists():
         _require_import(Store.create(out))  # told before hours of reading
+    files = named_files(paths)
     state = _State(Report(lost=reader.lost))
     with tempfile.TemporaryDirectory(prefix="fullstep-import-") as spill, Grader() as grader:
         source = reader.labels or getattr(config, "labels_by", None)
         prompt = load_template(template) if template else None
         intake = Intake(form.name, source, reader.pool, prompt, grader, Path(spill))
-        for done, path in enumerate(paths):
+        for done, (path, file) in enumerate(zip(paths, files, strict=True)):
             tick(done, len(paths))
-            _take_file(form, reader, config, path, intake, state, formats)
+            _take_file(form, reader, config, path, file["name"], intake, state, formats)
         if intake.repeated:
             state.decisions["a text that was there already is the same solution (its first labels and rewards count)"] = (
                 intake.repeated
@@ -93,7 +115,26 @@ def import_files(
         store = Store.create(out)
         with store.locked():
             _require_import(store)
-            return _commit(store, intake, state, settings, paths), state.report
+            return _commit(store, intake, state, settings, files), state.report
+
+
+def named_files(paths: Sequence[str]) -> list[dict[str, str]]:
+    """Name and SHA-256 of each file. The name has no folders, or as many as tell files of one name apart.
+
+    InputError: no such file, or the same content twice.
+    """
+    hashes = [content_hash(path) for path in paths]
+    twice = [path for place, path in enumerate(paths) if hashes[place] in hashes[:place]]
+    if twice:
+        what = "the same records are named twice: every solution would be there twice"
+        raise InputError(what, where=", ".join(paths), count=len(twice), examples=twice, next_step="name each file once")
+    names = [shown_name(path) for path in paths]
+    places = [locate(path).resolve().parts for path in paths]
+    depth = 1
+    while len(set(names)) < len(names):
+        depth += 1
+        names = ["/".join(place[-depth:]) if names.count(name) > 1 else name for name, place in zip(names, places, strict=True)]
+    return [{"name": name, "sha256": sha256} for name, sha256 in zip(names, hashes, strict=True)]
 
 
 def imported_tables(store: Store) -> dict[str, TableRecord]:
@@ -121,16 +162,15 @@ def parse_options(kind: type[Config], given: Mapping[str, Any], where: str) -> A
 
 
 def _take_file(
-    form: Format, reader: Reader, config: Any, path: str, intake: Intake, state: _State, formats: Sequence[Format]
+    form: Format, reader: Reader, config: Any, path: str, name: str, intake: Intake, state: _State, formats: Sequence[Format]
 ) -> None:
-    name = shown_name(path)
     for number, record in records(path):
         if number == 1 and not form.looks_like(record):
             raise wrong_format(form, record, path, formats)
         state.report.rows_in += 1
         key = f"{name}:{number}"
         try:
-            groups = list(reader.read(record, config))
+            groups = list(reader.read(_Watched(record, state.looked_at), config))
             _require_labeller(reader, config, groups)
             intake.add(groups, name, number)
         except Unusable as reject:
@@ -142,6 +182,7 @@ def _take_file(
                 asked.examples.append(f"{key}: {question.about}")
         else:
             state.report.kept += 1
+            state.columns.update(record.keys())
             state.decisions.update(note for group in groups for note in group.notes)
 
 
@@ -205,7 +246,7 @@ def _require_usable(form: Format, paths: Sequence[str], state: _State) -> None:
             next_step=f"add --set {question.option}=VALUE, one of: {values}",
         )
     state.report.rejected = dict(Counter(reason for _, reason, _ in state.rejected).most_common())
-    state.report.decisions = dict(state.decisions.most_common())
+    state.report.decisions = dict(state.decisions.most_common()) | _left_columns(state)
     if not state.report.kept:
         first = {reason: (key, detail) for key, reason, detail in reversed(state.rejected)}
         shown = [f"{reason} ({count} records, the first: {first[reason][0]})" for reason, count in state.report.rejected.items()]
@@ -218,7 +259,15 @@ def _require_usable(form: Format, paths: Sequence[str], state: _State) -> None:
         )
 
 
-def _commit(store: Store, intake: Intake, state: _State, settings: dict[str, Any], paths: Sequence[str]) -> Version:
+def _left_columns(state: _State) -> dict[str, int]:
+    """What the format's reader never asked for, as lines of the report."""
+    left = [(name, count) for name, count in state.columns.most_common() if name not in state.looked_at]
+    shown = {f"column {name} is not kept": count for name, count in left[:_MAX_COLUMNS]}
+    more = sum(count for _, count in left[_MAX_COLUMNS:])
+    return shown | ({f"{len(left) - _MAX_COLUMNS:,} more columns are not kept": more} if more else {})
+
+
+def _commit(store: Store, intake: Intake, state: _State, settings: dict[str, Any], files: list[dict[str, str]]) -> Version:
     """Write all parts, then one version. The rejects belong to the first part of `problems`."""
     dropped = rejects(STAGE, "source", state.rejected)
     parts: dict[str, list[Part]] = {}
@@ -226,7 +275,6 @@ def _commit(store: Store, intake: Intake, state: _State, settings: dict[str, Any
         part = _write(store, table, rows, dropped if (table, chunk) == ("problems", 0) else TABLES["rejects"].empty())
         parts.setdefault(table, []).append(part.model_copy(update={"slice": Slice(chunk=chunk)}))
     state.report.rows_out = {table: sum(part.rows for part in made) for table, made in parts.items()}
-    files = [{"name": shown_name(path), "sha256": content_hash(path)} for path in paths]
     tables = {name: _record(name, parts[name], state, settings, files) for name in IMPORTED if name in parts}
     contract = TABLES["rejects"]
     draft = Manifest(

@@ -158,7 +158,7 @@ PRM800K = Format(
         ReadOptions,
         labels="human",
         lost=(
-            "labeller, timestamp, generation and flags are not kept",
+            "flags and times are not kept",
             "4,500 of the 5,000 MATH test problems are among its training problems: test such a PRM on MATH-500 only",
         ),
     ),

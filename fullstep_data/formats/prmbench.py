@@ -85,7 +85,7 @@ PRMBENCH = Format(
         labels="judge",
         pool=True,
         lost=(
-            "idx, reason and modified_steps are not kept; the class is the source of the first record of a question",
+            "the class is the source of the first record of a question",
             "whether a solution is right is left open: the format has no gold answers",
         ),
     ),

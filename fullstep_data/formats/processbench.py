@@ -42,7 +42,6 @@ PROCESSBENCH = Format(
         ReadOptions,
         labels="human",
         lost=(
-            "id and generator are not kept",
             "no gold answers: the format has none",
             "no labels after the first wrong step",
         ),

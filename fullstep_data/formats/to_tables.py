@@ -27,7 +27,7 @@ from schemas.solutions import GIVEN
 
 PROBLEMS_PER_PART = 256
 _SPILL_ROWS = 20_000
-_SORT_MEMORY = "1GB"  # beyond it DuckDB sorts on disk
+_SORT_MEMORY = "400MB"  # beyond it DuckDB sorts on disk
 _NUMBER = "_problem"  # position of the problem among all, in the order of their first appearance
 
 IMPORTED = ("problems", "solutions", "steps", "step_labels", "step_scores", "pairs")

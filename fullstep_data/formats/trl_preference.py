@@ -3,9 +3,9 @@
     {"prompt": "What is 2 + 2?\\n", "chosen": "2 + 2 = 4.", "rejected": "2 + 2 = 5."}
     {"prompt": [{"role": "user", "content": "What is 2 + 2?"}], "chosen": [{"role": "assistant", …}], …}
 
-Without `prompt`, chosen and rejected are whole conversations that share their first messages. `score_chosen` and
-`score_rejected` are taken up where both are there. The format has no steps (`splitter` cuts the texts), and preferred is not
-the same as right (`correct`).
+Without `prompt`, or beside one that is their first message as a text, chosen and rejected are whole conversations that share
+their first messages. `score_chosen` and `score_rejected` are taken up where both are there. The format has no steps (`splitter`
+cuts the texts), and preferred is not the same as right (`correct`).
 """
 
 from collections.abc import Iterator
@@ -68,8 +68,16 @@ def _parts(record: Record) -> tuple[str, str | None, str, str, tuple[str, ...]]:
     prompt, chosen, rejected = record.get("prompt"), record.get("chosen"), record.get("rejected")
     if isinstance(prompt, str) and isinstance(chosen, str) and isinstance(rejected, str):
         return prompt.strip(), prompt, _text(chosen, "chosen"), _text(rejected, "rejected"), ()
-    if not isinstance(chosen, list) or not isinstance(rejected, list) or not isinstance(prompt, list | None):
-        raise Unusable("prompt, chosen and rejected are neither texts nor lists of messages")
+    if isinstance(chosen, str) and isinstance(rejected, str):
+        raise Unusable("chosen and rejected are texts, but prompt is none")
+    if not isinstance(chosen, list) or not isinstance(rejected, list):
+        raise Unusable("chosen and rejected are neither texts nor lists of messages")
+    if isinstance(prompt, str):  # beside answers, or whole conversations that begin with it
+        asked = {"role": "user", "content": prompt}
+        both = chosen[:1] + rejected[:1]
+        prompt = None if len(both) == 2 and all(_message(one) == ("user", prompt) for one in both) else [asked]
+    if not isinstance(prompt, list | None):
+        raise Unusable("the prompt is neither a text nor a list of messages")
     if prompt is None:
         shared = 0
         while shared < min(len(chosen), len(rejected)) and chosen[shared] == rejected[shared]:

@@ -53,7 +53,9 @@ class WriteOptions(Config):
 
 def read(record: Record, options: ReadOptions) -> Iterator[Group]:
     """One record is one solution. Labels may be booleans, 0 and 1, or shares in a column `values`."""
-    labels = record.get("values", record.get("labels"))
+    labels, soft = record.get("labels"), record.get("values")
+    if isinstance(soft, list) and None not in soft:  # (where rollouts were stopped early there is no share)
+        labels = soft
     if not isinstance(labels, list) or not all(isinstance(label, bool | int | float) for label in labels):
         raise Unusable("labels is not a list of booleans or numbers")
     steps = separated(texts_of(record, "completions"), options.separator)

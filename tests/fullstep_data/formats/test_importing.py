@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fullstep_data.check import check
 from fullstep_data.formats import FORMATS
 from fullstep_data.formats.group import NoOptions
 from fullstep_data.formats.importing import import_files, imported_tables, options_of, parse_options
@@ -38,6 +39,39 @@ def test_several_files_are_one_dataset(tmp_path: Path):
     assert report.rows_in == 3
     assert version.tables["solutions"].rows == 3
     assert sorted(version.frame("problems")["source_row"]) == ["1", "1"]
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path):
+    faulty = {"input": "no tag", "label": "no tag"}
+    paths = []
+    for place, row in enumerate(golden("math-shepherd")[:3]):
+        (tmp_path / f"part{place}" / "jsonl").mkdir(parents=True)
+        paths.append(write(tmp_path / f"part{place}" / "jsonl" / "train.jsonl", [row, faulty]))
+    other = write(tmp_path / "test.jsonl", golden("math-shepherd")[:1])
+    version, _ = import_files(SHEPHERD, [*paths, other], tmp_path / "dataset", {})
+    assert check(version, PIPELINE) == []
+    assert sorted(version.frame("rejects")["key"]) == [f"part{place}/jsonl/train.jsonl:2" for place in range(3)]
+    names = [file["name"] for file in version.manifest.recipe["files"]]
+    assert names == [*(f"part{place}/jsonl/train.jsonl" for place in range(3)), "test.jsonl"]
+    assert str(tmp_path) not in version.manifest.content().decode()
+
+
+def test_a_file_named_twice_is_refused(tmp_path: Path):
+    file, copy = (write(tmp_path / name, golden("math-shepherd")[:1]) for name in ("a.jsonl", "b.jsonl"))
+    for second in (file, copy):
+        with pytest.raises(InputError, match="named twice"):
+            import_files(SHEPHERD, [file, second], tmp_path / "dataset", {})
+
+
+def test_columns_that_nobody_reads_are_told(tmp_path: Path):
+    rows = [{**row, "id": 1, "meta": {"a": 1}} for row in golden("math-shepherd")[:2]]
+    rows += [golden("math-shepherd")[2] | {"id": 2}, {"id": 3, "input": "no tag", "label": "no tag"}]
+    _, report = import_records("math-shepherd", rows, tmp_path)
+    told = {line: count for line, count in report.decisions.items() if "column" in line}
+    assert told == {"column id is not kept": 3, "column meta is not kept": 2}
+    many = [{**golden("math-shepherd")[0], **{f"c{number}": 0 for number in range(25)}}]
+    _, report = import_records("math-shepherd", many, tmp_path)
+    assert report.decisions["5 more columns are not kept"] == 5
 
 
 def test_rejects_name_file_row_and_reason(tmp_path: Path):

@@ -20,7 +20,9 @@ def test_golden(tmp_path: Path):
     # Solutions: 2 + 2 + 2 + 1. Labels: (2 + 2) + (1 + 1) + (1 + 1) + 2, up to the compared step of each.
     assert report.rows_out == {"problems": 4, "solutions": 7, "steps": 16, "step_labels": 16, "pairs": 3}
     assert version.frame("step_labels")["label"].drop_nulls().len() == 10
-    assert len(report.decisions) == 1
+    columns = {line for line in report.decisions if line.startswith("column ")}
+    assert columns == {f"column {name} is not kept" for name in ("idx", "gt_output", "step_num", "input", "ori_filepath")}
+    assert len(report.decisions) == 1 + len(columns)
     solutions = version.frame("solutions")
     assert solutions.filter(finish_reason="given").sort("answer", "correct").select("answer", "correct").rows() == [
         *(("10", False), ("13", False), ("14", True), ("4", False), ("4", True), ("42", True)),

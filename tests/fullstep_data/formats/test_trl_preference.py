@@ -37,6 +37,18 @@ def test_round_trip(prompt: str, chosen: str, rejected: str):
     assert list(write(Group(group.question, solutions=whole, pairs=group.pairs), WriteOptions())) == [record]
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_text_as_prompt_beside_conversations(whole: bool):
+    """The text may be their first message too, as in ultrafeedback_binarized."""
+    asked = [{"role": "user", "content": "2 + 2?"}] * whole
+    chosen, rejected = ([*asked, {"role": "assistant", "content": text}] for text in ("4", "5"))
+    (group,) = read({"prompt": "2 + 2?", "chosen": chosen, "rejected": rejected}, ReadOptions())
+    assert group.question == "2 + 2?"
+    assert [solution.text for solution in group.solutions] == ["4", "5"]
+    with pytest.raises(Unusable, match="neither a text nor a list"):
+        next(read({"prompt": 4, "chosen": chosen, "rejected": rejected}, ReadOptions()))
+
+
 def test_chosen_is_right_only_where_the_user_says_so():
     record = {"prompt": "Q", "chosen": "a", "rejected": "b"}
     (open_,), (right,) = read(record, ReadOptions()), read(record, ReadOptions(correct="chosen"))
@@ -73,6 +85,7 @@ def test_pairs_with_two_prompts_are_left():
     [
         ({"prompt": "Q", "chosen": " ", "rejected": "b"}, "chosen is blank"),
         ({"prompt": "Q", "chosen": 3, "rejected": "b"}, "neither texts nor lists"),
+        ({"chosen": "Human: Q Assistant: a", "rejected": "Human: Q Assistant: b"}, "prompt is none"),
         ({"prompt": [{"role": "assistant", "content": "x"}], "chosen": [], "rejected": []}, "not one user message"),
         ({"prompt": [{"role": "user"}], "chosen": [], "rejected": []}, "no role or no content"),
         ({"prompt": [{"role": "user", "content": "Q"}], "chosen": [], "rejected": []}, "not one assistant message"),

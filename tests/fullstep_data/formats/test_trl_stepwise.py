@@ -66,6 +66,12 @@ def test_soft_labels_stay_beside():
     assert next(read(record | {"values": [0.5, 0.0]}, ReadOptions())).solutions[0].labels == (0.5, 0.0)
 
 
+def test_where_a_share_is_missing_the_hard_labels_count():
+    record = {"prompt": "Q", "completions": ["a", "b"], "labels": [True, False], "values": [0.5, None]}
+    (group,) = read(record, ReadOptions())
+    assert group.solutions[0].labels == (1.0, 0.0)
+
+
 def test_the_separator_is_an_option():
     record = {"prompt": "Q", "completions": ["a", "b"], "labels": [True, True]}
     (group,) = read(record, ReadOptions(separator=" | "))
