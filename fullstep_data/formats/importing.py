@@ -13,6 +13,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, get_args
 
@@ -204,14 +205,16 @@ def _require_labeller(reader: Reader, config: Any, groups: Sequence[Group]) -> N
 
 def wrong_format(form: Format, record: Record, path: str, formats: Sequence[Format]) -> InputError:
     """The error for a file whose first record is not of the format: names the formats that it looks like."""
-    others = [other.name for other in formats if other.name != form.name and other.looks_like(record)]
-    guess = f"it looks like {' or '.join(others)}" if others else "it looks like none of the formats that fullstep knows"
-    step = f"fs-data import {others[0]} …" if others else "see `fs-data formats`, or read it as `problems` and given solutions"
+    others = [other for other in formats if other.name != form.name and other.looks_like(record)]
+    names = " or ".join(other.name for other in others)
+    guess = f"it looks like {names}" if others else "it looks like none of the formats that fullstep knows"
+    readable = [other.name for other in others if other.reader]
+    step = "see `fs-data formats`, or read it as `problems` and given solutions"
     return InputError(
         f"the file is not {form.name} ({form.about}): {guess}",
         where=f"{path}, record 1",
         examples=[f"its keys: {', '.join(map(str, record))}"],
-        next_step=step,
+        next_step=f"fs-data import {readable[0]} …" if readable else step,
     )
 
 
@@ -235,16 +238,8 @@ def _require_import(store: Store) -> None:
 
 
 def _require_usable(form: Format, paths: Sequence[str], state: _State) -> None:
-    for asked in state.asked.values():
-        question = asked.question
-        values = "; ".join(f"{value} ({meaning})" for value, meaning in question.choices.items())
-        raise InputError(
-            f"{form.name} leaves open what some records mean: set the option {question.option}",
-            where=", ".join(paths),
-            count=asked.count,
-            examples=asked.examples,
-            next_step=f"add --set {question.option}=VALUE, one of: {values}",
-        )
+    if state.asked:
+        raise _unanswered(form, paths, state.asked)
     state.report.rejected = dict(Counter(reason for _, reason, _ in state.rejected).most_common())
     state.report.decisions = dict(state.decisions.most_common()) | _left_columns(state)
     if not state.report.kept:
@@ -257,6 +252,22 @@ def _require_usable(form: Format, paths: Sequence[str], state: _State) -> None:
             examples=shown,
             next_step="check that the file is of this format; `fs-data formats` lists them with their options",
         )
+
+
+def _unanswered(form: Format, paths: Sequence[str], asked: Mapping[str, _Asked]) -> InputError:
+    """The error for all options that must be set: at once, since a large file takes minutes to read."""
+    steps: list[str] = []
+    for option, one in asked.items():
+        values = "; ".join(f"{value} ({meaning})" for value, meaning in one.question.choices.items())
+        steps.append(f"add --set {option}=VALUE, one of: {values}")
+    in_turn = zip_longest(*(one.examples for one in asked.values()))
+    return InputError(
+        f"{form.name} leaves open what some records mean: set the option{'s' * (len(asked) > 1)} {' and '.join(asked)}",
+        where=", ".join(paths),
+        count=sum(one.count for one in asked.values()),
+        examples=[example for examples in in_turn for example in examples if example],
+        next_step="; and ".join(steps),
+    )
 
 
 def _left_columns(state: _State) -> dict[str, int]:

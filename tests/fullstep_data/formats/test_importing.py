@@ -63,6 +63,17 @@ def test_a_file_named_twice_is_refused(tmp_path: Path):
             import_files(SHEPHERD, [file, second], tmp_path / "dataset", {})
 
 
+def test_all_that_is_left_open_is_asked_at_once(tmp_path: Path):
+    rows = golden("prmbench")
+    rows = [rows[0] | {"error_steps": [99]}, rows[0] | {"classification": "circular"}]
+    with pytest.raises(InputError, match="set the options beyond and redundant") as told:
+        import_files(FORMATS["prmbench"], [write(tmp_path / "a.jsonl", rows)], tmp_path / "dataset", {})
+    assert told.value.count == 2
+    assert len(told.value.examples) == 2
+    assert "--set beyond=VALUE, one of: ignore" in told.value.next_step
+    assert "--set redundant=VALUE, one of: right" in told.value.next_step
+
+
 def test_columns_that_nobody_reads_are_told(tmp_path: Path):
     rows = [{**row, "id": 1, "meta": {"a": 1}} for row in golden("math-shepherd")[:2]]
     rows += [golden("math-shepherd")[2] | {"id": 2}, {"id": 3, "input": "no tag", "label": "no tag"}]
@@ -89,6 +100,10 @@ def test_a_file_of_another_format_is_named(tmp_path: Path):
     with pytest.raises(InputError, match="it looks like trl-stepwise") as told:
         import_files(SHEPHERD, [file], tmp_path / "dataset", {}, formats=ALL)
     assert "fs-data import trl-stepwise" in told.value.next_step
+    file = write(tmp_path / "c.jsonl", golden("openrlhf"))
+    with pytest.raises(InputError, match="it looks like openrlhf") as told:
+        import_files(SHEPHERD, [file], tmp_path / "dataset", {}, formats=ALL)
+    assert "fs-data import" not in told.value.next_step, "it is only written"
     file = write(tmp_path / "b.jsonl", [{"what": "ever"}])
     with pytest.raises(InputError, match="none of the formats"):
         import_files(SHEPHERD, [file], tmp_path / "dataset", {}, formats=ALL)
