@@ -3,11 +3,14 @@
 require_accounted(stage, frames, outcome, where="stage steps, part 3f…")     # ContractError names the lost keys
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import polars as pl
 
+from fullstep_data.plan import Planned
 from fullstep_data.stage import Accounts, Outcome, Stage
+from fullstep_data.store import Counts, Part
 from schemas import ContractError
 
 
@@ -34,6 +37,21 @@ def unaccounted(accounts: Accounts, frame: pl.DataFrame, outcome: Outcome) -> li
 def answered_for(stage: Stage, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """The input rows of a part that its stage answers for: those of its first accounts, else all of its first read."""
     return _asked(stage, stage.accounts[0], frames) if stage.accounts else frames[0]
+
+
+def rows_answered_for(stage: Stage, planned: Sequence[Planned], parts: Sequence[Part]) -> int:
+    """The same of a whole stage, as a number: rows that several parts share (blocks of samples) count once."""
+    index = read_index(stage, stage.accounts[0]) if stage.accounts else 0
+    once = {tuple(source.key for source in one.inputs[index]): part.rows_in for one, part in zip(planned, parts, strict=True)}
+    return sum(once.values())
+
+
+def counted(parts: Sequence[Part], rows_in: int) -> Counts:
+    """What became of the input rows of a whole stage."""
+    rejected: Counter[str] = Counter()
+    for part in parts:
+        rejected.update(part.rejects.reasons if part.rejects else {})
+    return Counts(rows_in=rows_in, kept=sum(part.rows for part in parts), rejected=dict(sorted(rejected.items())))
 
 
 def read_index(stage: Stage, accounts: Accounts) -> int:

@@ -9,7 +9,6 @@ tables advance together. A run that was killed or stopped is taken up by the sam
 
 import hashlib
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +17,7 @@ from typing import Any, Protocol
 
 from pydantic_core import to_jsonable_python
 
-from fullstep_data.accounts import read_index
+from fullstep_data.accounts import counted, rows_answered_for
 from fullstep_data.plan import InputPart, Planned, decided_by, part_key, plan, reject_key, require_sound, source_key
 from fullstep_data.stage import OPTIONAL_TABLES, Context, Stage, Tick, Tool
 from fullstep_data.store import (
@@ -117,12 +116,7 @@ def run(
         for name, record in given.items():
             state.take_over(name, record)
         try:
-            for place, stage in enumerate(stages):
-                state.run_stage(stage)
-                state.toolbox.close(still_needed={name for later in stages[place + 1 :] for name in later.tools})
-            if state.crew is not None:
-                state.crew.rest()
-            return state.commit()
+            return state.whole(stages)
         except KeyboardInterrupt:
             raise Interrupted(
                 what=f"stopped in stage {state.stage}",
@@ -130,10 +124,6 @@ def run(
                 next_step=f"run the same command again to go on: {state.done} of {state.total} parts of stage {state.stage} "
                 "are done and are kept, as are all stages before it",
             ) from None
-        finally:
-            if state.crew is not None:
-                state.crew.close(at_once=True)
-            state.toolbox.close()
 
 
 @dataclass
@@ -166,6 +156,25 @@ class _Run:
             ]
         self.folders.update({name: self.upstream.model(name) for name in self.upstream.manifest.models})
 
+    def whole(self, stages: Sequence[Stage]) -> Version:
+        """Run all stages and commit. However it ends, workers and tools are closed."""
+        try:
+            for place, stage in enumerate(stages):
+                self.run_stage(stage)
+                self.toolbox.close(still_needed={name for later in stages[place + 1 :] for name in later.tools})
+            if self.crew is not None:
+                self.crew.rest()
+            return self.commit()
+        except KeyboardInterrupt:
+            # One Ctrl-C in the midst of a Polars query raises two of these: its own, and Python's as soon as Python looks for
+            # signals again. That is here, and not while the tools are closed.
+            time.sleep(0)
+            raise
+        finally:
+            if self.crew is not None:
+                self.crew.close(at_once=True)
+            self.toolbox.close()
+
     def take_over(self, name: str, record: TableRecord) -> None:
         """Make a table part of the version, and its parts inputs of the stages that read it."""
         self.tables[name] = record
@@ -191,7 +200,7 @@ class _Run:
         else:
             make = self._source if stage.parts_by == "source" else self._parts
             parts, rows_in, reused = make(stage, config, identities)
-            counts = _counts(parts, rows_in)
+            counts = counted(parts, rows_in)
             rows, rejected = counts.kept, counts.rejected
             self._record_table(stage, config, identities, parts, counts)
         seconds = time.perf_counter() - started
@@ -250,7 +259,7 @@ class _Run:
             self._part_done(stage)
             rejected = self._told_rejects(stage, rejected, [part])
         parts = [made[one.key].model_copy(update={"slice": one.slice, "parents": one.parents}) for one in planned]
-        return parts, _rows_in(stage, planned, parts), reused
+        return parts, rows_answered_for(stage, planned, parts), reused
 
     def _made(self, job: Job, missing: Sequence[Planned]) -> Iterator[Part]:
         """Make parts, here or by the crew, in any order."""
@@ -365,20 +374,6 @@ def _require_same_kind(
             where=store.place,
             next_step="name another folder: a new version would hide these tables",
         )
-
-
-def _rows_in(stage: Stage, planned: Sequence[Planned], parts: Sequence[Part]) -> int:
-    """Input rows of a whole stage; those that several parts share (blocks of samples) count once."""
-    index = read_index(stage, stage.accounts[0]) if stage.accounts else 0
-    once = {tuple(source.key for source in one.inputs[index]): part.rows_in for one, part in zip(planned, parts, strict=True)}
-    return sum(once.values())
-
-
-def _counts(parts: Sequence[Part], rows_in: int) -> Counts:
-    rejected: Counter[str] = Counter()
-    for part in parts:
-        rejected.update(part.rejects.reasons if part.rejects else {})
-    return Counts(rows_in=rows_in, kept=sum(part.rows for part in parts), rejected=dict(sorted(rejected.items())))
 
 
 def _explained(folder: Path, work: Callable[[], object]) -> None:

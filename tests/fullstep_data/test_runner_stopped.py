@@ -3,6 +3,8 @@
 import os
 import signal
 import threading
+import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from fullstep_data.runner import Interrupted
+from fullstep_data.runner import Interrupted, QuietReporter, run
 from fullstep_data.stage import Context, Outcome, Stage
 from fullstep_data.store import Store
 from schemas import InputError
-from tests.fullstep_data.small_chain import STAGES, build, pairs, run_stages
+from tests.fullstep_data.small_chain import STAGES, Recipe, build, pairs, run_stages
 from tests.fullstep_data.store.mounts import remount, tmpfs
 from tests.kill import content, finished
 
@@ -46,6 +48,51 @@ def test_ctrl_c_in_any_stage_says_how_to_go_on_and_what_is_done_stays_done(tmp_p
     build(tmp_path)
     assert before <= finished(tmp_path)
     assert content(tmp_path) == content(built)
+
+
+class _Tool:
+    """A tool that counts how often it was closed to the end."""
+
+    closed = 0
+
+    def identity(self, models: Mapping[str, Path]) -> str:
+        return "sampler-a"
+
+    def open(self, models: Mapping[str, Path]) -> "_Tool":
+        return self
+
+    def close(self) -> None:
+        time.sleep(0.01)  # where Python looks for signals
+        type(self).closed += 1
+
+
+def _interrupted_query(*_: Any) -> Outcome:
+    """Ctrl-C in the midst of a Polars query that would take minutes."""
+    numbers = pl.LazyFrame({"a": range(1_000_000)})
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    numbers.join(numbers.select(b="a"), how="cross").select((pl.col("a") * pl.col("b")).sum()).collect()
+    raise AssertionError("nobody heard the signal")
+
+
+def test_ctrl_c_within_a_query_of_polars_is_one_although_it_raises_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Tool, "closed", 0)
+    stages = (STAGES[0], replace(STAGES[1], run=_interrupted_query))
+    with pytest.raises(Interrupted, match="stopped in stage samples"):
+        run(stages, Recipe(), Store.create(tmp_path), {"generator": _Tool()}, QuietReporter())
+    assert _Tool.closed == 1
+
+
+def test_a_second_ctrl_c_while_tools_are_closed_changes_nothing_of_the_message(tmp_path: Path) -> None:
+    class Slow(_Tool):
+        def open(self, models: Mapping[str, Path]) -> "Slow":
+            return self
+
+        def close(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    stages = (STAGES[0], _interrupting(STAGES[1], 1))
+    with pytest.raises(Interrupted, match="stopped in stage samples"):
+        run(stages, Recipe(), Store.create(tmp_path), {"generator": Slow()}, QuietReporter())
 
 
 def test_ctrl_c_while_a_model_is_made_keeps_its_checkpoints_for_the_next_try(tmp_path: Path) -> None:
