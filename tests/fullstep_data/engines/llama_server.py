@@ -6,17 +6,14 @@ As a program it serves any GGUF file: python -m tests.fullstep_data.engines.llam
 """
 
 import os
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx2
+from tests.fullstep_data.engines.served import served
 
-REPOSITORY = Path(__file__).parents[3]
 SLOTS = 4
 """Requests that it answers at one moment, each with a context of its own."""
 
@@ -29,25 +26,12 @@ def llama_server(folder: Path, place: Path, name: str = "tiny") -> Iterator[str]
     model = place / f"{name}.gguf"
     if not model.exists():  # one that runs holds the file in memory
         gguf_of(folder, model)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tests.fullstep_data.engines.llama_server", str(model), str(port), name]
-    log = place / f"{name}-{port}.log"
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, cwd=REPOSITORY) as process:
-        try:
-            while not _ready(port):
-                assert process.poll() is None, log.read_text()[-3000:]
-                time.sleep(0.1)
-            yield f"http://127.0.0.1:{port}/v1"
-        finally:
-            process.terminate()
 
+    def command(port: int) -> list[str]:
+        return [sys.executable, "-m", "tests.fullstep_data.engines.llama_server", str(model), str(port), name]
 
-def _ready(port: int) -> bool:
-    try:
-        return httpx2.get(f"http://127.0.0.1:{port}/health").status_code == 200
-    except httpx2.HTTPError:
-        return False
+    with served(command, log=place / f"{name}.log") as url:
+        yield url
 
 
 def serve(model: str, port: int, name: str, context: int = 512) -> None:

@@ -6,19 +6,14 @@ The conformance suite runs over it too (test_conformance.py). Here: seeds, the p
 
 import importlib.util
 import json
-import os
 import re
 import signal
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
 from fullstep_data.config import ServerEngine, VLLMEngine
@@ -28,6 +23,7 @@ from fullstep_data.engines.vllm import VLLMGenerator, VLLMTool
 from schemas import InputError
 from schemas.ids import sample_seed
 from tests.fullstep_data.engines.one_vllm import OneVLLM, close
+from tests.fullstep_data.engines.served import served
 from tests.models import tiny_model
 
 PROMPT = "Problem: State the final answer to the following arithmetic problem: 4 + 3 - 2 =\n"
@@ -189,27 +185,12 @@ def test_what_vllm_cannot_load_is_told(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def address(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """vLLM's own server, with a key. It takes a minute or two to start."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    options = f"--host 127.0.0.1 --port {port} --served-model-name tiny --dtype float32 --enforce-eager --block-size 32"
-    log = tmp_path_factory.mktemp("server") / "log"
+    options = "--host 127.0.0.1 --served-model-name tiny --dtype float32 --enforce-eager --block-size 32"
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), *options.split()]
-    environment = os.environ | {"VLLM_API_KEY": KEY, "VLLM_NO_USAGE_STATS": "1"}
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, env=environment) as process:
-        try:
-            while not _ready(port):
-                assert process.poll() is None, log.read_text()[-3000:]
-                time.sleep(1)
-            yield f"http://127.0.0.1:{port}/v1"
-        finally:
-            process.terminate()
-
-
-def _ready(port: int) -> bool:
-    try:
-        return httpx2.get(f"http://127.0.0.1:{port}/health").status_code == 200
-    except httpx2.HTTPError:
-        return False
+    log = tmp_path_factory.mktemp("server") / "log"
+    key = {"VLLM_API_KEY": KEY, "VLLM_NO_USAGE_STATS": "1"}
+    with served(lambda port: [*command, "--port", str(port)], log, key) as url:
+        yield url
 
 
 @pytest.fixture
