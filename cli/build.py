@@ -19,7 +19,7 @@ from fullstep_data.formats.importing import imported_tables
 from fullstep_data.pipeline import stages_on_import
 from fullstep_data.query import connect
 from fullstep_data.runner import run
-from fullstep_data.store import Store, StoredFile, Version
+from fullstep_data.store import Store, Version
 from fullstep_data.store.storage import path_of
 from schemas import InputError
 
@@ -53,7 +53,7 @@ def build(
         say(f"going on from the imported tables: {', '.join(imported)}")
     begin(trackers, path_of(out))
     with progress() as reporter:
-        tools = build_tools(recipe, reporter, processes.launch(), trackers, rolled_before(store))
+        tools = build_tools(recipe, reporter, processes.launch(), trackers, store)
         version = run(stages, recipe, store, tools, reporter, imported=imported, where=where)
     with connect(version) as connection:
         summary = build_summary(
@@ -65,14 +65,6 @@ def build(
         )
     show(summary)
     return version
-
-
-def rolled_before(store: Store) -> tuple[StoredFile, ...]:
-    """The rollouts of all versions, in the columns of today: they need not be drawn again. Those of later versions come last."""
-    versions = [store.version(number) for number in store.numbers()]
-    current = [one for one in versions if "rollouts" in one.tables and "rollouts" not in one.outdated]
-    files = {file.path: file for version in current for file in version.table("rollouts").stored}
-    return tuple(file for file in files.values() if file.path.exists())
 
 
 def prm_metrics(version: Version) -> dict[str, Any]:

@@ -49,7 +49,7 @@ from fullstep_data.pipeline import reference_of, stages_of, with_labels_as_rewar
 from fullstep_data.rollouts import KnownTool
 from fullstep_data.sources.given import GivenTool
 from fullstep_data.stage import Stage, Tick, Tool
-from fullstep_data.store import StoredFile, Version, open_version, parse_spec
+from fullstep_data.store import Store, Version, open_version, parse_spec
 from fullstep_data.store.disk import write_error
 from fullstep_data.store.storage import is_bucket
 from fullstep_train.checks import Kind, require_same_tokenizer, require_trainable
@@ -148,10 +148,10 @@ def build_tools(
     reporter: ProgressReporter,
     launch: Launch | None = None,
     trackers: tuple[str, ...] = (),
-    rolled: Sequence[StoredFile] = (),
+    store: Store | None = None,
 ) -> dict[str, Tool]:
-    """The tools that `build_stages` need. launch: train the PRM in several processes. trackers: follow its training. rolled:
-    rollouts that need not be drawn again.
+    """The tools that `build_stages` need. launch: train the PRM in several processes. trackers: follow its training. store:
+    whose rollouts need not be drawn again.
     """
     tools: dict[str, Tool] = {
         "grader": GraderTool(recipe.solutions),
@@ -159,7 +159,7 @@ def build_tools(
     }
     if isinstance(recipe.step_labels, MonteCarloLabels):
         other = recipe.step_labels.engine
-        tools["known_rollouts"] = KnownTool(tuple(rolled))
+        tools["known_rollouts"] = KnownTool(store.path if store else None)
         tools["rollout_generator"] = tools["generator"] if other is None else sampler(other, recipe.model, reporter)
     judges = {"judge": recipe.step_labels} | {f"judge_{place}": side for place, side in enumerate(recipe.side_labels, start=1)}
     for name, labels in judges.items():

@@ -25,9 +25,9 @@ from fullstep_data.prompts import Template, load_template, render_prompt
 from fullstep_data.samples import sampler_identity
 from fullstep_data.solutions import grade
 from fullstep_data.stage import Context, Outcome, Tick, rejects
-from fullstep_data.store import StoredFile
+from fullstep_data.store import Store, StoredFile
 from fullstep_data.store.parquet import decode
-from fullstep_data.store.storage import shown
+from fullstep_data.store.storage import shown, storage_of
 from schemas import TABLES
 from schemas.ids import rollout_seed
 
@@ -87,15 +87,23 @@ class KnownRollouts(Protocol):
 
 @dataclass(frozen=True)
 class KnownTool:
-    """The tool `known_rollouts`: those in some files of a store. It decides nothing, so its identity is always one."""
+    """The tool `known_rollouts`: those that the dataset in a folder has. It decides nothing, so its identity is always one."""
 
-    files: tuple[StoredFile, ...]
+    store: FolderPath | None
 
     def identity(self, models: Mapping[str, FolderPath]) -> str:
         return ""
 
     def open(self, models: Mapping[str, FolderPath]) -> "Known":
-        return Known(self.files)
+        return Known(rolled_before(Store(self.store)) if self.store else ())
+
+
+def rolled_before(store: Store) -> tuple[StoredFile, ...]:
+    """The rollouts of all versions, in the columns of today: they need not be drawn again. Those of later versions come last."""
+    versions = [store.version(number) for number in store.numbers()]
+    current = [one for one in versions if "rollouts" in one.manifest.tables and "rollouts" not in one.outdated]
+    files = {file.path: file for version in current for file in version.table("rollouts").stored}
+    return tuple(file for file in files.values() if storage_of(file.path).size(file.path) is not None)
 
 
 class Known:

@@ -10,7 +10,6 @@ from transformers import LlamaForTokenClassification
 
 import fullstep_data.engines.model_files
 import fullstep_train.models
-from cli.build import rolled_before
 from cli.progress import Lines, ProgressReporter
 from cli.recipe import load
 from cli.tools import ReferenceTool, ScorerTool, VLLMScorerTool, build_stages, build_tools, find_model, train_tools
@@ -26,7 +25,6 @@ from fullstep_train.config import PolicyTraining
 from schemas import InputError
 from tests.fullstep_data.engines.loopback import loopback
 from tests.fullstep_data.engines.public_prms import prm_of
-from tests.fullstep_data.report.sums import build, questions
 from tests.fullstep_data.store.mounts import remount, tmpfs
 from tests.fullstep_train.frames import make_tables
 from tests.models import tiny_model, tiny_tokenizer
@@ -178,22 +176,11 @@ def test_the_reference_runs_in_what_the_recipe_says(built: Path) -> None:
             tools[2].open({})
 
 
-def test_a_build_knows_the_rollouts_of_all_versions(tmp_path: Path) -> None:
-    """Also of those before one that had other labels; what was deleted is not known, and no fault."""
+def test_a_build_by_monte_carlo_labels_knows_the_dataset_s_rollouts(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "data")
-    assert rolled_before(store) == ()
-    known: list[int] = []
-    for labels in ({"kind": "monte-carlo", "n": 2}, {"kind": "monte-carlo", "n": 4}, {"kind": "outcome"}):
-        stages = 6 if "n" in labels else 5
-        build(tmp_path / "data", questions(3), labelling={"step_labels": labels}, stages=stages, rolled=rolled_before(store))
-        known.append(len(rolled_before(store)))
-    assert known == [1, 2, 2]
-    found = rolled_before(store)
-    assert list(found) == [store.version(number).table("rollouts").stored[0] for number in (1, 2)]
-    tools = build_tools(load("tiny", ['step_labels={kind="monte-carlo"}']), QUIET, rolled=found)
-    assert tools["known_rollouts"] == KnownTool(found)
-    found[0].path.unlink()
-    assert rolled_before(store) == found[1:]
+    tools = build_tools(load("tiny", ['step_labels={kind="monte-carlo"}']), QUIET, store=store)
+    assert tools["known_rollouts"] == KnownTool(store.path)
+    assert "known_rollouts" not in build_tools(load("tiny", []), QUIET, store=store)
 
 
 def random_prm(folder: Path) -> Path:

@@ -1,7 +1,6 @@
 """Stage `rollouts`: which requests it makes of the engine, what its rows say, budgets, failures, and solutions from elsewhere."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -26,10 +25,8 @@ from fullstep_data.solutions import solutions
 from fullstep_data.stage import Context, Outcome, Tick, no_tick
 from fullstep_data.step_labels import monte_carlo_labels
 from fullstep_data.steps import steps
-from fullstep_data.store import Version
-from schemas import TABLES, InputError
+from schemas import TABLES
 from schemas.ids import content_id, rollout_seed
-from tests.fullstep_data.report.sums import build, questions
 
 SUMS = {"What is 4 - 1 + 7 + 2?": "12", "What is 7 + 2 - 3 + 5?": "11", "What is 6 * 7 - 2?": "40"}
 MAX_TOKENS = 150
@@ -359,35 +356,3 @@ def test_known_rollouts_are_graded_anew_and_count_against_a_budget(tables: dict[
         expected = rolled(tables, budget=budget).rows
         assert in_order(rolled(tables, engine, budget=budget, known=rows).rows).equals(in_order(expected))
     assert engine.requests == []
-
-
-def test_a_build_takes_the_rollouts_of_an_earlier_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Through the store: N from 4 to 8 in one folder, against 8 in a folder of its own."""
-    asked: list[int] = []
-    generate = ScriptedGenerator.generate
-
-    def counted(self: ScriptedGenerator, requests: Sequence[Request], tick: Tick = no_tick) -> list[Completion | Failure]:
-        asked.append(len(requests))
-        return generate(self, requests, tick)
-
-    monkeypatch.setattr(ScriptedGenerator, "generate", counted)
-    settings: dict[str, Any] = {"samples": 4, "stages": 6, "per_part": 3}
-
-    def built(folder: str, n: int, before: Version | None = None) -> tuple[Version, int]:
-        asked.clear()
-        labelling = {"step_labels": {"kind": "monte-carlo", "n": n, "policy": "full"}}
-        rolled = before.table("rollouts").stored if before else ()
-        return build(tmp_path / folder, questions(7), labelling=labelling, rolled=rolled, **settings), sum(asked)
-
-    few, _ = built("one", 4)
-    more, drawn = built("one", 8, few)
-    whole, all_drawn = built("other", 8)
-    count = few.tables["rollouts"].rows // 3
-    assert drawn == 4 * count
-    assert all_drawn == 7 * count + whole.tables["samples"].rows
-    assert in_order(more.frame("rollouts")).equals(in_order(whole.frame("rollouts")))
-    assert [part.sha256 for part in more.tables["rollouts"].parts] == [part.sha256 for part in whole.tables["rollouts"].parts]
-    file = more.files("rollouts")[0]
-    file.write_bytes(file.read_bytes()[:-50])
-    with pytest.raises(InputError, match="truncated or altered"):
-        built("one", 16, more)

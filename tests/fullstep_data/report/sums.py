@@ -20,7 +20,7 @@ from fullstep_data.pipeline import PIPELINE, stages_of
 from fullstep_data.rollouts import KnownTool
 from fullstep_data.runner import QuietReporter, run
 from fullstep_data.stage import Tick, no_tick
-from fullstep_data.store import Store, StoredFile, Version
+from fullstep_data.store import Store, Version
 from schemas.ids import stable_fraction
 
 EQUATION = re.compile(r"(-?\d+) ([+-]) (-?\d+) = (-?\d+)")
@@ -84,11 +84,10 @@ def build(
     shift: float = 0.0,
     per_part: int = 1000,
     labelling: Mapping[str, Any] | None = None,
-    rolled: Sequence[StoredFile] = (),
 ) -> Version:
     """A dataset of these questions. stages: how many of the pipeline's to run; shift: added to every reward.
 
-    labelling: keys of the recipe besides the usual ones. A judge makes no mistakes. rolled: files of rollouts to be taken.
+    labelling: keys of the recipe besides the usual ones. A judge makes no mistakes.
     """
     source = folder.with_suffix(".jsonl")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -103,7 +102,7 @@ def build(
     )
     recipe = DataRecipe.model_validate(recipe.model_dump() | dict(labelling or {}))
     judges = {f"judge_{number}": ScriptedTool(ScriptedEngine(error_rate=0)) for number, _ in enumerate(recipe.side_labels, 1)}
-    rolling = {"rollout_generator": ScriptedTool(ScriptedEngine(error_rate=0.15)), "known_rollouts": KnownTool(tuple(rolled))}
+    rolling = {"rollout_generator": ScriptedTool(ScriptedEngine(error_rate=0.15)), "known_rollouts": KnownTool(folder)}
     tools = {
         **judges,
         **rolling,
