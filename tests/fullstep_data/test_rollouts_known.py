@@ -1,5 +1,6 @@
 """Rollouts that a dataset has are taken from there, through the store: which versions are asked, and when."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,10 @@ import pytest
 
 from fullstep_data.engines.protocol import Completion, Failure, Request
 from fullstep_data.engines.scripted import ScriptedGenerator
-from fullstep_data.rollouts import rolled_before
+from fullstep_data.rollouts import KnownTool, rolled_before
 from fullstep_data.stage import Tick, no_tick
 from fullstep_data.store import Store, Version
+from fullstep_data.store.storage import path_of
 from schemas import InputError
 from tests.fullstep_data.report.sums import build, questions
 
@@ -69,3 +71,14 @@ def test_versions_are_opened_for_their_rollouts_only_where_rollouts_are_to_be_dr
     for n in (2, 2, 4):
         build(tmp_path, questions(3), labelling={"step_labels": {"kind": "monte-carlo", "n": n}}, stages=6)
     assert asked == [tmp_path, tmp_path], "the first time and for more of them; not where all are there"
+
+
+def test_rollouts_in_a_bucket_are_known_to_a_machine_that_has_never_read_them(address: str, tmp_path: Path) -> None:
+    labelling = {"step_labels": {"kind": "monte-carlo", "n": 2}}
+    version = build(path_of(address), questions(3), labelling=labelling, stages=6)
+    shutil.rmtree(tmp_path / "cache")
+    known = KnownTool(version.path).open({})
+    rows = version.frame("rollouts")
+    assert rows.height > 0
+    shutil.rmtree(tmp_path / "cache")
+    assert known.of(version.frame("problems")["problem_id"].to_list()).equals(rows)
