@@ -119,10 +119,10 @@ class Prober:
         for (prefix, index), outcome in outcomes.items():
             self._drawn.setdefault(prefix, {})[index] = outcome
 
-    def settled(self) -> float:
-        """Share of the steps that need no more rollouts."""
-        looks = [self._look(path, step).settled for path in self._paths for step in range(len(path.prefixes))]
-        return sum(looks) / len(looks) if looks else 1.0
+    def owed(self) -> int:
+        """How many rollouts may still be drawn, at most: a success or a first wrong step settles many of them at once."""
+        missing = {prefix: left for path in self._paths if any(self._wanted(path)) for prefix, left in self._open(path)}
+        return sum(missing.values())
 
     def labels(self, number: int) -> list[Label]:
         """A label for each step of a path, of what is known by now."""
@@ -151,6 +151,12 @@ class Prober:
             look = self._look(path, step)
             if not look.settled:
                 yield path.prefixes[step], look.missing
+
+    def _open(self, path: Path) -> Iterator[tuple[str, int]]:
+        """Prefixes of a path that are not settled, with the rollouts that each lacks."""
+        for step, prefix in enumerate(path.prefixes[:-1]):
+            if missing := len(self._look(path, step).missing):
+                yield prefix, missing
 
     def _first_unsettled(self, path: Path) -> Sequence[int]:
         for step in range(len(path.prefixes) - 1):

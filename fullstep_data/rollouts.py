@@ -44,8 +44,10 @@ def rollouts(
     work = _Work(_sources(steps, solutions, samples, problems), template, config, context)
     prober = Prober(solution_paths(steps, solutions)[1], plan_of(config))
     left = None if config.labels.budget is None else config.labels.budget.per_problem * problems.height
+    whole = prober.owed()
     while asks := _chosen(prober, work, left):
-        told, spent = work.draw(asks, _of_part(prober.settled(), work))
+        drawn = sum(len(ask.indices) for ask in asks)
+        told, spent = work.draw(asks, _of_part(1 - prober.owed() / whole, drawn / whole, work))
         prober.tell(told)
         left = None if left is None else left - spent
     return Outcome(TABLES["rollouts"].frame(work.rows), rejects("rollouts", "rollouts", work.failed))
@@ -307,14 +309,13 @@ def _chosen(prober: Prober, work: _Work, left: int | None) -> list[Ask]:
     return affordable(asks, left, {ask.prefix: work.cost(ask) for ask in asks}, whole=prober.plan.policy == "full")
 
 
-def _of_part(settled: float, work: _Work) -> Tick:
-    """The tick of one round as progress of the part. settled: share of the steps that need nothing more; a round settles about
-    half of those left, and the bar never goes back.
+def _of_part(behind: float, share: float, work: _Work) -> Tick:
+    """The tick of one round as progress of the part, in rollouts that the part may need at most: those that are not needed any
+    more are behind, and share are those of this round. The bar never goes back.
     """
 
     def of_part(done: int, total: int, note: str = "") -> None:
-        reached = settled + (1 - settled) / 2 * done / max(total, 1)
-        work.shown = max(work.shown, round(1000 * reached))
+        work.shown = max(work.shown, round(1000 * (behind + share * done / max(total, 1))))
         work.context.tick(work.shown, 1000, note)
 
     return of_part

@@ -297,3 +297,22 @@ def test_expected_rollouts_by_hand() -> None:
     prober = Prober([Path("p", ("a", "b"), correct=None)], Plan(3), {"a": {0: False}})
     (ask,) = prober.asks()
     assert math.isclose(1 / ask.worth, 1 + 2 / 3)
+
+
+def test_what_may_still_be_drawn_shrinks_with_every_outcome_and_ends_at_nothing() -> None:
+    """Both open prefixes of WRONG lack three rollouts; RIGHT is its own success."""
+    early = Prober([WRONG, RIGHT], Plan(N))
+    assert early.owed() == 3 + 3
+    early.tell({("a", 0): True, ("ab", 0): False})
+    assert early.owed() == 2  # `a` is settled, `ab` may take two more
+    first = Prober([WRONG], Plan(N, "first-error"))
+    first.tell({("a", index): False for index in range(3)})
+    assert first.owed() == 0  # the first wrong step is found: nothing after it is looked at
+    for policy in ("full", "early-stop", "first-error", "binary-search"):
+        prober = Prober([WRONG, RIGHT], Plan(N, policy))
+        owed = [prober.owed()]
+        while asks := prober.asks():
+            prober.tell({(ask.prefix, index): ask.prefix == "a" and index == 1 for ask in asks for index in ask.indices})
+            owed.append(prober.owed())
+        assert owed == sorted(set(owed), reverse=True)
+        assert owed[-1] == 0

@@ -294,6 +294,17 @@ def test_progress_goes_up_to_its_end_over_all_rounds(tables: dict[str, pl.DataFr
     assert 500 < calls[-1][0] <= 1000
 
 
+def test_progress_of_a_round_is_its_share_of_what_may_be_drawn(tables: dict[str, pl.DataFrame]) -> None:
+    """Nothing succeeds, so each step takes three rollouts in three rounds: a third of the bar each."""
+    hopeless = {**tables, "problems": tables["problems"].with_columns(answer=pl.lit("-1"))}
+    hopeless["solutions"] = tables["solutions"].with_columns(correct=pl.lit(False))
+    calls: list[int] = []
+    rows = rolled(hopeless, tick=lambda done, total, note="": calls.append(done)).rows
+    thirds = [place for place, shown in enumerate(calls, start=1) if shown in (333, 667, 1000)]
+    assert [calls[place - 1] for place in thirds] == [333, 667, 1000]
+    assert [3 * place for place in thirds] == [rows.height, 2 * rows.height, 3 * rows.height]
+
+
 def test_the_key_holds_what_decides_a_rollout(tables: dict[str, pl.DataFrame]) -> None:
     base = rollouts_key(config_of())
     assert rollouts_key(config_of()) == base
