@@ -62,8 +62,9 @@ def _of_labels(found: dict[str, Any]) -> Iterator[Warned]:
     for row in found["labels"]:
         known = row["label_1"] + row["label_0"]
         share = row["label_1"] / known if known else 0.5
-        if row["labeller"] == found["labeller"] and not 0.1 <= share <= 0.9:
-            text = f"{share:.1%} of the labelled steps are labelled 1: the rarer label is hardly learnt"
+        if not 0.1 <= share <= 0.9:
+            rarer = f"label {int(share < 0.5)}"
+            text = f"{share:.1%} of the steps labelled by {row['labeller']} are labelled 1: {rarer} is hardly learnt from it"
             yield Warned("label imbalance", share, text)
     for row in found["doubted"]:
         share = row["doubted"] / row["right_solutions"] if row["right_solutions"] else 0.0
