@@ -137,11 +137,14 @@ class ServerGenerator:
                 start_blocking_portal() as portal,
             ):  # a loop in a thread of its own, so that a notebook's does not matter
                 working = portal.start_task_soon(work)
-                _watch(news, lambda done: tick(done, len(requests), self.usage.told()))
+                _watch(news, lambda done: tick(done, len(requests), self._told()))
                 working.result()
         if faults:
             raise faults[0]
         return [result for result in results if result is not None]
+
+    def _told(self) -> str:
+        return ", ".join(filter(None, (self.usage.told(), self._caller.trouble)))
 
     def cut(self, text: str, token_ids: Sequence[int], stops: Sequence[int]) -> list[tuple[int, int]]:
         """The fewest ids that hold `text` up to each stop (see `Generator.cut`). InputError: prompts are sent as text."""
@@ -232,12 +235,13 @@ class ServerGenerator:
         smallest = self._body(request, "1" if self._tokenizer is None else self._tokenizer.encode("1"), 1)
         probe = await self._caller.post(self._dialect.path, smallest)
         if isinstance(probe, Refusal):
+            step = "mend or restart the server and run the same command again; finished parts are kept"
+            refused = '. Where it refuses fields that OpenAI does not know, set samples.engine.prompts = "text"'
             raise InputError(
                 f"the server fails: {refusal.reason}",
                 where=f"{self._caller.url}/completions, model {self._model}",
                 examples=[refusal.detail, f"the shortest request: {probe.detail or probe.reason}"],
-                next_step="mend or restart the server and run the same command again; finished parts are kept. Where it refuses "
-                'fields that OpenAI does not know, set samples.engine.prompts = "text"',
+                next_step=step + refused if 400 <= refusal.status < 500 else step,
             )
         if refusal.status in (400, 413, 422) and any(sign in refusal.detail.lower() for sign in _TOO_LONG):
             return Failure("longer than the server's context", refusal.detail)
@@ -268,15 +272,17 @@ def _key(variable: str | None) -> str | None:
 
 
 def _watch(news: "SimpleQueue[bool]", tell: Callable[[int], None]) -> None:
-    """Tell how many are done, in the caller's thread, until the work ends; waking now and then lets any thread catch a Ctrl-C."""
+    """Tell how many are done, in the caller's thread, until the work ends. Waking now and then lets any thread catch a Ctrl-C,
+    and tells what keeps the server from answering.
+    """
     done = 0
     while True:
         try:
             if not news.get(timeout=0.5):
                 return
+            done += 1
         except Empty:
-            continue
-        done += 1
+            pass
         tell(done)
 
 

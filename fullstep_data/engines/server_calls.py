@@ -69,6 +69,7 @@ class Caller:
         self._client: httpx2.AsyncClient | None = None
         self._calm_at = 0.0  # nobody sends before: the server asked for a pause
         self._answered = 0
+        self.trouble = ""  # why requests are asked again at the moment, for the progress line
 
     def served_models(self) -> list[dict[str, Any]]:
         """What the server says of its models ([] where it has no such list). InputError: no server, or it refuses the key."""
@@ -104,6 +105,7 @@ class Caller:
             answer = await self.post_once(path, body)
             if not isinstance(answer, Refusal) or not answer.again:
                 self._answered += 1
+                self.trouble = ""
                 return answer
             if answer.busy and self._answered > answered:
                 tries, pause, answered = 0, self._first_pause, self._answered
@@ -112,6 +114,7 @@ class Caller:
                 return self._given_up(answer, tries)
             wait = max(answer.pause, random.uniform(pause / 2, pause))
             pause = min(2 * pause, LONGEST_PAUSE)
+            self.trouble = "server busy, waiting" if answer.busy else f"{answer.reason}, trying again"
             if answer.busy:  # the others would only be told the same
                 self._calm_at = max(self._calm_at, time.monotonic() + wait)
             else:

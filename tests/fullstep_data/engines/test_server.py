@@ -18,7 +18,7 @@ from fullstep_data.engines.tokenizer import load_tokenizer
 from fullstep_data.samples import samples
 from fullstep_data.stage import Context
 from schemas import TABLES, InputError
-from tests.fullstep_data.engines.loopback import Loopback, byte_tokenizer, loopback, nothing, slow, status
+from tests.fullstep_data.engines.loopback import Fault, Loopback, byte_tokenizer, loopback, nothing, slow, status
 from tests.models import tiny_tokenizer
 
 PROMPT = "Problem: 12 - 5 + 8 =\n"
@@ -31,10 +31,16 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def engine(
-    server: Loopback, tokenizer: Path | None, model: str = "scripted", timeout: float = 20.0, retries: int = 2, at_once: int = 8
+    server: Loopback,
+    tokenizer: Path | None,
+    model: str = "scripted",
+    timeout: float = 20.0,
+    retries: int = 2,
+    at_once: int = 8,
+    pause: float = 0.02,
 ) -> ServerGenerator:
     """The engine with short pauses."""
-    caller = Caller(server.url, server.key, timeout, retries, at_once, first_pause=0.02)
+    caller = Caller(server.url, server.key, timeout, retries, at_once, first_pause=pause)
     return ServerGenerator("server:test", model, caller, load_tokenizer(tokenizer) if tokenizer else None)
 
 
@@ -115,6 +121,20 @@ def test_progress_tells_speed_cache_and_failures(tokenizer: Path) -> None:
     assert (made.usage.sampled_tokens, made.usage.prompt_tokens, made.usage.cached_tokens) == (sampled, 66, 33)
     assert re.fullmatch(r"[\d,]+ tokens/s, cache 50 %", notes[2])
     assert re.fullmatch(r"[\d,]+ tokens/s, cache 50 %, 1 failed", notes[3])
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [(status(429, {"Retry-After": "1"}), "server busy, waiting"), (status(500), "server error, trying again")],
+)
+def test_progress_tells_what_keeps_the_server_from_answering(fault: Fault, told: str, tokenizer: Path) -> None:
+    """While nothing is done, and no longer once an answer is there."""
+    notes: list[tuple[int, str]] = []
+    with loopback(fault=lambda body, nth: fault if nth < 2 else None) as server:
+        made = engine(server, tokenizer, at_once=1, pause=1.2)
+        made.generate(requests(2), lambda done, total, note="": notes.append((done, note)))
+    assert (0, told) in notes
+    assert not [note for done, note in notes if done and told in note]
 
 
 def test_a_server_without_completions_is_tried_again_and_then_the_request_fails(tokenizer: Path) -> None:

@@ -72,18 +72,18 @@ def test_what_does_not_pass_is_not_tried_again(code: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "reason"),
+    ("fault", "timeout", "reason"),
     [
-        (status(500), "server error after 4 tries"),
-        (drop, "connection broke after 4 tries"),
-        (page, "answer is not that of a completions endpoint after 4 tries"),
-        (slow(60), "no answer in time after 2 tries"),
+        (status(500), 20.0, "server error after 4 tries"),
+        (drop, 20.0, "connection broke after 4 tries"),
+        (page, 20.0, "answer is not that of a completions endpoint after 4 tries"),
+        (slow(60), 0.1, "no answer in time after 2 tries"),
     ],
     ids=["500", "drop", "page", "slow"],
 )
-def test_what_never_passes_is_given_up(fault: Fault, reason: str) -> None:
+def test_what_never_passes_is_given_up(fault: Fault, timeout: float, reason: str) -> None:
     with loopback(fault=lambda body, nth: fault) as server:
-        (refused,) = post(caller(server, timeout=0.1))
+        (refused,) = post(caller(server, timeout=timeout))
         assert isinstance(refused, Refusal)
         assert refused.reason == reason
 
