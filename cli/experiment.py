@@ -13,6 +13,7 @@ Layout of the folder:
 A part that is finished is not looked at again; one that was killed goes on where it stopped.
 """
 
+import gc
 import json
 import os
 import platform
@@ -190,6 +191,7 @@ def experiment(name: str, out: Path, study: Study) -> None:
     """Do what is missing, seed by seed so that a part of the study is a study, and write the tables of all that is finished."""
     begun = datetime.now(UTC)
     settle(out, name, study)
+    gc.freeze()  # accelerate collects garbage before each training, and half a million objects of imports are never any
     with progress() as reporter:
         for seed in study.seeds:
             for family in study.families:
