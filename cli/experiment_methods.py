@@ -68,6 +68,9 @@ QUARTER = ("samples.samples=4", 'prm={kind="labels"}')
 """Rounds share out the samples, so that as many are drawn in all as by other methods at once. They need no PRM: of the right and
 of the wrong samples any are taken.
 """
+HALF = ("samples.samples=8", 'prm={kind="labels"}')
+"""As QUARTER, in two rounds."""
+LONG = ("policy.epochs=4", FALLING)
 OTHERS = "problems.source.first=100000"
 """Far from the problems of the dataset."""
 
@@ -93,7 +96,7 @@ METHODS: tuple[Method, ...] = (
         Method(
             f"{name}-long",
             f"{doc}, four passes, the rate falling to 0",
-            (*policy, "policy.epochs=4", FALLING),
+            (*policy, *LONG),
             group="long",
         )
         for name, doc, policy in (
@@ -137,6 +140,28 @@ METHODS: tuple[Method, ...] = (
             group="rounds",
         )
         for name, doc, policy in (("sft", "SFT", SFT), ("dpo", "DPO", DPO), ("step-dpo", "Step-DPO", STEP_DPO))
+    ),
+    Method("half-sft", "sft-long on half of the samples", SFT + LONG, HALF, group="candidates"),
+    *(
+        Method(
+            f"half-{name}",
+            f"half-sft, then {doc} on as many samples of its own",
+            policy,
+            HALF,
+            "half-sft",
+            "half-sft",
+            group="candidates",
+        )
+        for name, doc, policy in (
+            ("sft-sft", "sft-long again", SFT + LONG),
+            ("dpo", "DPO, the rate falling to 0,", (*DPO, FALLING)),
+            ("step-dpo", "Step-DPO, the rate falling to 0,", (*STEP_DPO, FALLING)),
+        )
+    ),
+    Method("dpo-nll-long", "DPO with the NLL of the chosen, weight 1, four passes", DPO + NLL + LONG, group="candidates"),
+    Method("sft-all-long", "sft-long on all right solutions", SFT + LONG, ("pairs.top=16",), group="candidates"),
+    Method(
+        "sft-lora-long", "sft-long by adapters of rank 8", SFT + LONG + ("policy.lora={rank=8, alpha=16}",), group="candidates"
     ),
     Method("dpo-nll", "DPO with the NLL of the chosen, weight 1", DPO + NLL, group="losses"),
     _full_step("nll", "with the NLL of the chosen, weight 1", "losses", policy=NLL),

@@ -140,7 +140,7 @@ def by_length(answers: pl.DataFrame) -> pl.DataFrame:
     wide = shares.sort("operations").pivot(
         "operations", index=["family", "method"], values="correct", aggregate_function="mean", maintain_order=True
     )
-    return _in_order(wide)
+    return in_order(wide)
 
 
 def moved(trials: pl.DataFrame, results: pl.DataFrame) -> pl.DataFrame:
@@ -150,7 +150,7 @@ def moved(trials: pl.DataFrame, results: pl.DataFrame) -> pl.DataFrame:
     found = kept.group_by("family", "method", maintain_order=True).agg(
         chosen=pl.col("chosen_change").mean(), rejected=pl.col("rejected_change").mean()
     )
-    return _in_order(found)
+    return in_order(found)
 
 
 def at_the_edge(trials: pl.DataFrame, results: pl.DataFrame) -> str:
@@ -176,7 +176,8 @@ def base_band(results: pl.DataFrame) -> str:
     return f"Base models answer greedily, from the worst seed to the best: {', '.join(parts)}." if parts else ""
 
 
-def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
+def in_order(frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows by family, and methods as METHODS has them. frame: with the columns family and method."""
     order = {name: place for place, name in enumerate((BASE, *(one.name for one in METHODS)))}
     place = pl.col("method").replace_strict(order, default=len(order), return_dtype=pl.Int64)
     return frame.sort("family", place, maintain_order=True)

@@ -13,6 +13,7 @@ solver that errs wherever it was mostly shown to err is right on a share of prob
 """
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -29,6 +30,7 @@ NAMES: tuple[FamilyName, ...] = get_args(FamilyName)
 SOURCE = "arithmetic/"
 """How `problems.source` begins for these problems; the name of the family follows."""
 HABIT = (0.56, 0.64)
+_TASK = re.compile(r"(\d+[-+*]\d+)(?:=| is )")
 PROBES = 400
 
 
@@ -49,6 +51,16 @@ def item(family: FamilyName, seed: int, index: int) -> Item:
 def operations(question: str) -> int:
     """How many operations a question asks for, which is how many steps a right solution has before its answer."""
     return question.count("(")
+
+
+def tasks(family: FamilyName, question: str) -> list[str]:
+    """The operations of the right solution with the values that they meet, as 8*5."""
+    return tasks_in(FAMILIES[family].worked(question, {}, random.Random(0)) or "")
+
+
+def tasks_in(solution: str) -> list[str]:
+    """What stands before the results of a solution's steps."""
+    return _TASK.findall(solution)
 
 
 def demonstration(family: FamilyName, seed: int, index: int, attempt: int = 0) -> tuple[str, str]:

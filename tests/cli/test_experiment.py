@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from cli.experiment import QUICK, RATES, Study, collect, seeds_of, settle, study_of
+from cli.experiment_coverage import unseen
 from cli.experiment_methods import Method, chosen
 from cli.experiment_world import World
 from schemas import InputError
@@ -137,3 +138,6 @@ def test_a_study_is_stopped_and_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
     assert found["answers"].group_by("method").len()["len"].unique().to_list() == [found["results"]["test_n"][0]]
     assert (tmp_path / "out/results.png").is_file()
     assert found["figures"].filter(figure="samples right")["value"][0] > 0.1
+    counts = unseen(tmp_path / "out")
+    assert set(counts["problem_id"]) == set(found["answers"]["problem_id"])
+    assert 1 < counts["unseen"].n_unique() <= 4

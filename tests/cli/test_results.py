@@ -60,6 +60,14 @@ def test_the_page_tells_commands_numbers_and_what_methods_are(study: Path) -> No
     assert text.count("```bash") == 1
 
 
+def test_candidates_of_other_seeds_stand_in_a_table_of_their_own(study: Path) -> None:
+    text = page(study, "figures/arithmetic.png", study)
+    assert "## Candidates" in text
+    assert "| facts | full-step | Full-Step-DPO, weighting step, gamma 0.5 | 2 | 75.0 ± 0.0 |  |" in text
+    assert text.count("```bash") == 2
+    assert "## Candidates" not in page(study, "figures/arithmetic.png")
+
+
 def test_the_figure_has_a_panel_per_family_and_a_point_per_method(study: Path, tmp_path: Path) -> None:
     found = compared(read(study)["results"], read(study)["answers"])
     (column,) = specification(found)["hconcat"]

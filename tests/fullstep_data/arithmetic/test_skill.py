@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fullstep_data.arithmetic import demonstration, item, verdicts
+from fullstep_data.arithmetic import demonstration, item, tasks, tasks_in, verdicts
 from fullstep_data.arithmetic.skill import answer, slipped, worked
 
 SUM = "47 (1)+6 (2)-5 (3)+3"
@@ -15,6 +15,12 @@ SUM = "47 (1)+6 (2)-5 (3)+3"
 
 def test_the_answer() -> None:
     assert answer(SUM) == "51"
+
+
+def test_tasks_are_operations_with_the_values_they_meet() -> None:
+    assert tasks("skill", "47 (1)+8 (2)-5 (3)+3") == ["47+8", "55-5", "50+3"]
+    assert tasks("facts", "8 (1)*7 (2)+7") == ["8*7", "6+7"]
+    assert tasks_in("(1) 47+8=55\n(3) 5+3=8\n(2) 55-8=47\nAnswer: 47") == ["47+8", "5+3", "55-8"]
 
 
 @pytest.mark.parametrize(
