@@ -286,7 +286,7 @@ def _searched(model: str, beams: Sequence[str]) -> Stage:
         },
         split=lambda config: iter([{"model": model, "rule": rule} for rule in beams]),
         tools=("generator", "scorer", "grader"),
-        revision=2,
+        revision=3,
         parts_by="part",
         accounts=(Accounts("problems", ("problem_id",), TEST),),
     )

@@ -28,7 +28,7 @@ from transformers.generation.logits_process import LogitsProcessor, LogitsProces
 from transformers.generation.stopping_criteria import StoppingCriteria, StoppingCriteriaList
 
 from fullstep_data.config import HFEngine
-from fullstep_data.engines.continuation import cut
+from fullstep_data.engines.continuation import cut, held
 from fullstep_data.engines.model_files import ModelPlace, find_model, model_identity
 from fullstep_data.engines.protocol import Completion, Failure, FinishReason, NextTokens, Request
 from fullstep_data.engines.tokenizer import ModelTokenizer, end_ids, quiet
@@ -309,14 +309,21 @@ class _Ends(StoppingCriteria):
             row.reason = "eos"
             return
         row.tokens.append(token)
-        if row.request.stop:
-            width = max(len(stop.encode()) for stop in row.request.stop) + _SPARE_TOKENS
-            tail = self._tokenizer.decode([*row.request.prefix[-width:], *row.tokens[-width:]][-width:])
-            if any(stop in tail for stop in row.request.stop):
-                row.reason = "stop"
-                return
+        if row.request.stop and self._stops(row):
+            row.reason = "stop"
+            return
         if len(row.tokens) >= row.limit:
             row.reason = "length"
+
+    def _stops(self, row: _Row) -> bool:
+        """Do the last tokens hold a stop string that ends in what was sampled? One may begin in the prefix; one that lies in the
+        prefix alone, as the end of the step before, is over.
+        """
+        width = max(len(stop.encode()) for stop in row.request.stop) + _SPARE_TOKENS
+        recent = row.tokens[-width:]
+        lead = row.request.prefix[len(row.request.prefix) - min(len(row.request.prefix), width - len(recent)) :]
+        tail, border = self._tokenizer.decode([*lead, *recent]), held(self._tokenizer.decode, lead)
+        return any(tail.find(stop, max(0, border - len(stop) + 1)) >= 0 for stop in row.request.stop)
 
 
 @contextmanager

@@ -326,6 +326,20 @@ def test_a_stop_string_that_begins_in_the_prefix_ends_the_completion(engine: Gen
     assert (rest.text, rest.finish_reason) == (whole.text[before:place], "stop")
 
 
+def test_a_stop_string_in_the_prefix_is_over(engine: Generator) -> None:
+    """Else a search by steps, whose prefixes end with the stop string of the step before, would stop at each step's first token."""
+    request = Request("Problem: 12 - 5 + 8 =\n", seed=3, max_tokens=60, temperature=0.0)
+    (whole,) = completed(engine, [request])
+    count = len(ids(whole)) // 2
+    ((_, before),) = engine.cut(whole.text, ids(whole)[:count], [len(whole.text)])
+    for length in (1, 2, 3):
+        stop = whole.text[before - length : before]
+        (rest,) = completed(engine, [replace(continued(request, whole, count), stop=(stop,))])
+        place = whole.text.find(stop, before - length + 1)
+        wanted = (whole.text[before:], whole.finish_reason) if place < 0 else (whole.text[before : max(before, place)], "stop")
+        assert (rest.text, rest.finish_reason) == wanted
+
+
 def test_a_prefix_counts_against_the_context(engine: Generator) -> None:
     prompt = "7 + 7 "
     (whole,) = completed(engine, [Request(prompt, seed=1, max_tokens=30)])
