@@ -13,6 +13,7 @@ from cli import hidden_modules
 from cli.command import App, Command
 from schemas.errors import InputError
 from tests.cli.commands import REPOSITORY
+from tests.interrupt import interrupted_query
 
 
 @click.group("app", cls=App, examples=("app fail", "app fail --loud"))
@@ -30,6 +31,8 @@ def fail(how: str) -> int:
         raise ZeroDivisionError
     if how == "interrupt":
         raise KeyboardInterrupt
+    if how == "query":
+        interrupted_query()
     return int(how)
 
 
@@ -50,8 +53,9 @@ def test_a_fault_of_ours_keeps_its_traceback():
     assert isinstance(CliRunner().invoke(app, ["fail", "fault"]).exception, ZeroDivisionError)
 
 
-def test_an_interrupt_says_how_to_go_on_and_exits_130():
-    result = CliRunner().invoke(app, ["fail", "interrupt"])
+@pytest.mark.parametrize("how", ["interrupt", "query"])
+def test_an_interrupt_says_how_to_go_on_and_exits_130(how: str):
+    result = CliRunner().invoke(app, ["fail", how])
     assert result.exit_code == 130
     assert "run the same command again" in result.stderr
 

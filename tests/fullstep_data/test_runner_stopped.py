@@ -18,6 +18,7 @@ from fullstep_data.store import Store
 from schemas import InputError
 from tests.fullstep_data.small_chain import STAGES, Recipe, build, pairs, run_stages
 from tests.fullstep_data.store.mounts import remount, tmpfs
+from tests.interrupt import interrupted_query
 from tests.kill import content, finished
 
 
@@ -66,17 +67,9 @@ class _Tool:
         type(self).closed += 1
 
 
-def _interrupted_query(*_: Any) -> Outcome:
-    """Ctrl-C in the midst of a Polars query that would take minutes."""
-    numbers = pl.LazyFrame({"a": range(1_000_000)})
-    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-    numbers.join(numbers.select(b="a"), how="cross").select((pl.col("a") * pl.col("b")).sum()).collect()
-    raise AssertionError("nobody heard the signal")
-
-
 def test_ctrl_c_within_a_query_of_polars_is_one_although_it_raises_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_Tool, "closed", 0)
-    stages = (STAGES[0], replace(STAGES[1], run=_interrupted_query))
+    stages = (STAGES[0], replace(STAGES[1], run=lambda *_: interrupted_query()))
     with pytest.raises(Interrupted, match="stopped in stage samples"):
         run(stages, Recipe(), Store.create(tmp_path), {"generator": _Tool()}, QuietReporter())
     assert _Tool.closed == 1
