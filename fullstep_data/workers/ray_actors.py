@@ -8,6 +8,7 @@ and counts go through Ray. One CPU of the cluster is left free. Run with Ray 2.6
 """
 
 import importlib
+import importlib.util
 import math
 import os
 import pickle
@@ -16,6 +17,7 @@ import signal
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -60,7 +62,7 @@ def shares(cpus: int, gpus: int, largest: int, wanted: int | None) -> Shares:
 
 
 def require_ray(place: OnRay) -> Any:
-    """The module ray. InputError: it is not installed, or nothing listens at the address."""
+    """The module ray. InputError: it or its client is not installed, or nothing listens at the address."""
     try:
         ray: Any = importlib.import_module("ray")
     except ImportError as error:
@@ -68,6 +70,12 @@ def require_ray(place: OnRay) -> Any:
             f"a build on a cluster needs the package ray: {error}", where="--on", next_step='pip install "fullstep[ray]"'
         ) from error
     address = place.address or os.environ.get("RAY_ADDRESS") or ""
+    if address.startswith("ray://") and importlib.util.find_spec("grpc") is None:
+        raise InputError(
+            "a cluster is reached from outside by the package grpcio, which is not installed",
+            where=address,
+            next_step='pip install "fullstep[ray]"',
+        )
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon:
         try:
@@ -277,20 +285,38 @@ def _init(ray: Any, address: str | None) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a worker without a GPU of its own sees none
     before = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except (OSError, RuntimeError, ValueError) as error:
-        raise _no_cluster(address or "", error) from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what they say stands in the error
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise (_wants_token(address or "") if _token_refused(error) else _no_cluster(address or "", error)) from error
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
 
 
+def _token_refused(error: BaseException | None) -> bool:
+    """Ray tells it deep inside of other errors, and from outside of a cluster not at all."""
+    return error is not None and ("InvalidAuthToken" in str(error) or _token_refused(error.__cause__ or error.__context__))
+
+
+_TOKEN = (
+    "set RAY_AUTH_MODE=token, and have the cluster's token in ~/.ray/auth_token or RAY_AUTH_TOKEN (on its head: "
+    "`ray get-auth-token`), on every machine of the cluster and on this one"
+)
+
+
+def _wants_token(address: str) -> InputError:
+    return InputError(
+        "the Ray cluster wants a token, and there is none or another one here", where=address or "--on ray", next_step=_TOKEN
+    )
+
+
 def _no_cluster(address: str, error: Exception) -> InputError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return InputError(
-        "no Ray cluster answers",
-        where=address or "--on ray",
-        examples=lines[:_TOLD],
-        next_step="see `ray status` on the cluster. HOST:6379 is for a machine that belongs to it (`ray start "
-        "--address=HOST:6379`) and ray://HOST:10001 for any other",
+    step = (
+        "see `ray status` on the cluster. HOST:6379 is for a machine that belongs to it (`ray start "
+        "--address=HOST:6379`) and ray://HOST:10001 for any other"
     )
+    token = f". Where it wants a token: {_TOKEN}" if address.startswith("ray://") else ""
+    return InputError("no Ray cluster answers", where=address or "--on ray", examples=lines[:_TOLD], next_step=step + token)

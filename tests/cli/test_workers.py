@@ -1,7 +1,12 @@
 """--workers and --on: the same bytes from wherever parts are made, and clear words where that cannot be."""
 
+import os
 import signal
+import socket
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -9,7 +14,7 @@ import pytest
 
 from cli.workers import HERE, Parts
 from fullstep_data.workers import LOCAL, OnRay, Workers
-from tests.cli.commands import done, invoke, spawn
+from tests.cli.commands import REPOSITORY, done, invoke, spawn
 from tests.fullstep_data.workers.chain import alive, wait_until
 from tests.fullstep_data.workers.test_ray_actors import GRPC, listening, two_nodes
 from tests.kill import content
@@ -102,6 +107,56 @@ def test_a_build_on_a_cluster_of_two_nodes_is_the_same_to_the_byte(tmp_path: Pat
             done(label("one", n), tmp_path)
             done(label("two", n, f"--on ray:{cluster.address}"), tmp_path)
             assert content(tmp_path / "one") == content(tmp_path / "two")
+
+
+@contextmanager
+def started(folder: Path, **environment: str) -> Iterator[tuple[str, str]]:
+    """A cluster of one node as `ray start --head` makes it; its address from inside and from outside."""
+    ports = [free_port() for _ in range(2)]
+    options = f"--head --block --port {ports[0]} --ray-client-server-port {ports[1]} --num-cpus 3 --include-dashboard false"
+    variables = os.environ | {"PYTHONPATH": str(REPOSITORY), "RAY_USAGE_STATS_ENABLED": "0"} | environment
+    log = folder / "ray.log"
+    ray = Path(sys.executable).with_name("ray")
+    with log.open("wb") as output, subprocess.Popen([ray, "start", *options.split()], env=variables, stdout=output) as process:
+        try:
+            wait_until(lambda: b"--block" in log.read_bytes(), seconds=120)
+            yield f"127.0.0.1:{ports[0]}", f"ray://127.0.0.1:{ports[1]}"
+        finally:
+            process.terminate()
+
+
+@pytest.mark.ray
+def test_a_cluster_that_wants_a_token_says_so_and_takes_the_right_one_from_inside_and_outside(tmp_path: Path):
+    """As `ray start` of Ray 2.60 makes it where a token is at hand. From outside Ray tells no reason, so the token is a guess."""
+    made_up = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64}
+    done("fs-data build tiny --out one --set problems.source.limit=8", tmp_path)
+    with started(tmp_path, **made_up) as addresses:
+        refusals = ("the Ray cluster wants a token", "no Ray cluster answers")
+        for place, (address, refusal) in enumerate(zip(addresses, refusals, strict=True)):
+            line = f"fs-data build tiny --out {place} --set problems.source.limit=8 --on ray:{address}"
+            code, errors = run(line, tmp_path, made_up | {"RAY_AUTH_TOKEN": "0" * 64} if place == 0 else {})
+            assert code == 2, errors
+            assert f"error: {refusal}" in errors
+            assert "set RAY_AUTH_MODE=token" in errors
+            assert "Traceback" not in errors
+            code, errors = run(line, tmp_path, made_up)
+            assert code == 0, errors
+            assert content(tmp_path / str(place)) == content(tmp_path / "one")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+def run(line: str, cwd: Path, variables: dict[str, str]) -> tuple[int, str]:
+    """A command in a process of its own: Ray reads its variables once."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        with spawn(line, cwd) as process:
+            _, errors = process.communicate(timeout=300)
+    return process.returncode, errors
 
 
 def test_an_evaluation_by_two_workers_is_the_same_to_the_byte(built: Path, tmp_path: Path):

@@ -1,5 +1,6 @@
 """Shares and refusals everywhere; under the marker `ray` a cluster of two nodes on this machine (`make test-ray`)."""
 
+import importlib.util
 import os
 import signal
 import socket
@@ -57,9 +58,18 @@ def test_ray_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.MonkeyP
     assert 'pip install "fullstep[ray]"' in caught.value.next_step
 
 
+def test_a_cluster_from_outside_needs_the_client_s_package(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="the package grpcio, which is not installed") as caught:
+        require_ray(OnRay(address="ray://127.0.0.1:1"))
+    assert 'pip install "fullstep[ray]"' in caught.value.next_step
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "no-such-host.invalid:6379", "127.0.0.1:no-port"])
 def test_an_address_where_nobody_listens_is_refused_at_once(address: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     with pytest.raises(InputError, match="no Ray cluster answers") as caught:
         require_ray(OnRay(address=address))
     assert caught.value.where == address
