@@ -327,7 +327,7 @@ def test_a_stop_string_that_begins_in_the_prefix_ends_the_completion(engine: Gen
 
 
 def test_a_stop_string_in_the_prefix_is_over(engine: Generator) -> None:
-    """Else a search by steps, whose prefixes end with the stop string of the step before, would stop at each step's first token."""
+    """Else a search by steps, whose prefixes end with the stop string of the step before, would stop at its first token."""
     request = Request("Problem: 12 - 5 + 8 =\n", seed=3, max_tokens=60, temperature=0.0)
     (whole,) = completed(engine, [request])
     count = len(ids(whole)) // 2
