@@ -131,11 +131,13 @@ def train(way: str, model: Any, solutions: Sequence[Tokenised]) -> float:
     Batches of transformers go backward one by one, as they would in gradient accumulation.
     """
     steps = sum(len(solution.last_token_of_step()) for solution in solutions)
-    total, size = 0.0, {"tree": len(solutions), "padded": BATCH, "single": 1}[way]
+    total, known, size = 0.0, 0, {"tree": len(solutions), "padded": BATCH, "single": 1}[way]
     ordered = sorted(solutions, key=lambda solution: -len(solution.ids))
     for start in range(0, len(ordered), size):
         logits = torch.cat(WAYS[way](model, ordered[start : start + size]))
-        loss = soft_cross_entropy(logits, (torch.arange(len(logits)) % 3 != 2).double()) / steps
+        labels = (torch.arange(known, known + len(logits)) % 3 != 2).double()  # of a step the same in every way
+        known += len(logits)
+        loss = soft_cross_entropy(logits, labels) / steps
         loss.backward()
         total += float(loss.detach())
     return total
