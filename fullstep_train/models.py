@@ -185,7 +185,8 @@ def context_length(config: Any) -> int | None:
 
 def device() -> torch.device:
     """The GPU of this process, else the CPU. Where there is a GPU, Accelerate says (ACCELERATE_USE_CPU): it is what trains."""
-    return PartialState().device if torch.cuda.is_available() else torch.device("cpu")
+    found = PartialState().device if torch.cuda.is_available() else None
+    return found or torch.device("cpu")
 
 
 def compute_dtype(name: str) -> torch.dtype:
