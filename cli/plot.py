@@ -71,13 +71,13 @@ def reliability_specification(bins: Sequence[Mapping[str, float]]) -> dict[str, 
 
     palette = PALETTES["light"]
     unit = alt.Scale(domain=[0, 1])
-    rewards = alt.X("reward_mean:Q", title="mean reward of the bin", scale=unit)
+    rewards, right = ({"title": title, "scale": unit} for title in ("mean reward of the bin", "share of right steps"))
     frame = pl.DataFrame([{name: one[name] for name in ("low", "high", "steps", "reward_mean", "share")} for one in bins])
     even = alt.Chart(pl.DataFrame({"at": [0.0, 1.0]})).mark_line(strokeDash=[4, 4], color=palette["open"])
-    diagonal = even.encode(x=alt.X("at:Q", title=None, scale=unit), y=alt.Y("at:Q", title=None, scale=unit))
+    diagonal = even.encode(x=alt.X("at:Q", **rewards), y=alt.Y("at:Q", **right))
     curve = alt.Chart(frame).mark_line(point={"size": 60, "filled": True}, color=palette["right"])
-    measured = curve.encode(x=rewards, y=alt.Y("share:Q", title="share of right steps", scale=unit))
-    counted = alt.Chart(frame).mark_bar(color=palette["right"], opacity=0.5)
+    measured = curve.encode(x=alt.X("reward_mean:Q", **rewards), y=alt.Y("share:Q", **right))
+    counted = alt.Chart(frame).mark_bar(orient="vertical", color=palette["right"], opacity=0.5)
     sizes = counted.encode(
         x=alt.X("low:Q", title="reward", scale=unit), x2="high:Q", y=alt.Y("steps:Q", title="steps", axis=alt.Axis(tickCount=3))
     )

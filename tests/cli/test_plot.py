@@ -44,6 +44,9 @@ def test_reliability_is_measured_against_the_diagonal(tmp_path: Path):
     assert [tuple(row.values()) for row in made["datasets"][diagonal["data"]["name"]]] == [(0.0,), (1.0,)]
     rows = made["datasets"][measured["data"]["name"]]
     assert [(row["reward_mean"], row["share"], row["steps"]) for row in rows] == [(0.25, 0.5, 4), (0.95, 1.0, 2)]
+    titles = [{axis: layer["encoding"][axis]["title"] for axis in "xy"} for layer in (diagonal, measured)]
+    assert titles == [{"x": "mean reward of the bin", "y": "share of right steps"}] * 2  # a layer without would take them away
+    assert made["vconcat"][1]["mark"]["orient"] == "vertical"  # else a strip at its height, not a bar up to it
     write_reliability(bins, tmp_path / "reliability.png")
     assert (tmp_path / "reliability.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
