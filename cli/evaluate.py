@@ -200,8 +200,28 @@ def _calibrations(recipe: Evaluated, shown: Shown, scorer: str | None) -> tuple[
             next_step=f"evaluate those problems with this PRM first: fs-train eval --decode bon@8 --prm {recipe.prm or 'DIR'}",
         )
     largest = {rule.aggregate: rule for rule in sorted(rules, key=lambda rule: rule.n)}
+    solutions = _unlearnt(version, solutions)
     with Grader() as grader:
         return tuple(calibrate(solutions, step_scores, rule, grader, shown.curve) for rule in largest.values())
+
+
+def _unlearnt(version: Version, solutions: pl.DataFrame) -> pl.DataFrame:
+    """Of a dataset that trained the PRM, those of the problems that the training held back: on the others its rewards are better
+    than they are on new ones.
+    """
+    if "prm" not in version.manifest.models:
+        return solutions
+    from fullstep_train.prm import held_back
+
+    share = version.manifest.models["prm"].config["validation_share"]
+    held = held_back(solutions["problem_id"].unique().to_list(), share)
+    if not held:
+        raise InputError(
+            "the PRM was trained on every problem of this dataset (prm.validation_share = 0): nothing is left to calibrate on",
+            where=version.place,
+            next_step="evaluate other problems with this PRM (fs-train eval --decode bon@8 --out DIR), and calibrate on those",
+        )
+    return solutions.filter(pl.col("problem_id").is_in(sorted(held)))
 
 
 def _require_files_for_columns(recipe: EvalRecipe) -> None:

@@ -110,7 +110,11 @@ def run(
 )
 @click.option("--prm", metavar="DIR", help="The PRM for bon, wsc, hybrid and beam: a folder, or the dataset that trained it.")
 @click.option("--samples", metavar="DIR[@VERSION]", help="Instead of asking a model: decide over the samples stored here.")
-@click.option("--calibrate", metavar="DIR[@VERSION]", help="For hybrid: graded samples of OTHER problems with rewards of --prm.")
+@click.option(
+    "--calibrate",
+    metavar="DIR[@VERSION]",
+    help="For hybrid: graded samples of OTHER problems with rewards of --prm; of the dataset that trained it, those held back.",
+)
 @click.option("--curve", default="platt", show_default=True, type=click.Choice(get_args(Curve)), help="How hybrid calibrates.")
 @click.option("--engine", default="hf", show_default=True, metavar="KIND[,KEY=VALUE…]", help="What writes: hf,batch_size=64 …")
 @click.option(

@@ -3,13 +3,18 @@
 import json
 import shutil
 from pathlib import Path
-from typing import get_args
+from types import SimpleNamespace
+from typing import Any, get_args
 
+import polars as pl
 import pytest
 
-from cli import train
+from cli import evaluate, train
 from cli.progress import ProgressReporter
 from fullstep_data import beam, calibration, config, prompts
+from fullstep_data.store import open_version
+from fullstep_train.prm import held_back
+from schemas import InputError
 from tests.cli.commands import done, invoke
 from tests.models import tiny_model
 
@@ -142,13 +147,24 @@ def test_every_rule_by_one_command_and_anew_over_what_it_stored(place: Path):
 
 def test_a_vote_is_calibrated_on_the_samples_of_a_build(place: Path):
     text = done(f"{SCRIPTED} --decode sc@4,hybrid-min@4 --calibrate out/tiny --curve isotonic", place).stdout
-    assert "Calibration of hybrid" in text
+    version = open_version(str(place / "out/tiny"))
+    sampled = version.frame("solutions")["problem_id"].unique().to_list()
+    held = held_back(sampled, version.manifest.models["prm"].config["validation_share"])
+    assert 0 < len(held) < len(sampled)
+    assert f"fitted on {len(held)} problems" in " ".join(text.split())  # not on those that the PRM has learnt from
     assert "warning" not in text
     assert "nothing to calibrate" in invoke(f"{SCRIPTED} --decode hybrid@4", place).stderr
     # the problems of the evaluation themselves
     done(f"{SCRIPTED} --decode bon-min@4 --out out/e", place)
     over = done(f"{SCRIPTED} --decode hybrid-min@4 --calibrate out/e", place).stdout
     assert "of these problems are among those that hybrid was calibrated on" in over
+
+
+def test_there_is_nothing_to_calibrate_on_where_the_prm_has_learnt_from_all():
+    record = SimpleNamespace(config={"validation_share": 0.0})
+    version: Any = SimpleNamespace(place="out", manifest=SimpleNamespace(models={"prm": record}))
+    with pytest.raises(InputError, match="nothing is left to calibrate on"):
+        evaluate._unlearnt(version, pl.DataFrame({"problem_id": ["a", "b"]}))
 
 
 def test_a_prm_with_another_tokenizer_is_refused(place: Path):
