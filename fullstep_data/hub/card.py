@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from fullstep_data.audit import LICENCES, Match, licence_of
 from fullstep_data.config import OVERLAPS
+from fullstep_data.formats import FORMATS
 from fullstep_data.hub.card_use import use
 from fullstep_data.hub.facts import Card
 from fullstep_data.hub.front_matter import features, merged
@@ -99,9 +100,10 @@ def _made(card: Card) -> str:
     lines = [f"| {what} | {shown(_at(card.recipe, *path))} |" for what, path in _SETTINGS if _at(card.recipe, *path) is not None]
     lines += [f"| {what} | {shown(value)} |" for what, value in _identities(card)]
     counts = "\n".join(
-        f"| {stage.name} | {stage.counts.rows_in:,} | {stage.counts.kept:,} | {_reasons(stage.counts.rejected)} |"
-        for table in card.manifest.tables.values()
+        f"| {what} | {stage.counts.rows_in:,} | {stage.counts.kept:,} | {_reasons(stage.counts.rejected)} |"
+        for name, table in card.manifest.tables.items()
         for stage in table.stages
+        for what in (f"{name} ({IMPORT})" if stage.name == IMPORT else stage.name,)
     )
     return f"""## How it was made
 
@@ -213,6 +215,7 @@ def _limits(card: Card) -> str:
     stages = [stage.name for table in card.manifest.tables.values() for stage in table.stages]
     if IMPORT in stages:
         lines.append("Solutions, and labels where there are any, are as the imported files have them.")
+        lines += _of_format(card)
     if card.facts.prm:
         figures = ", ".join(f"{name} {value:.3f}" for name, value in card.facts.prm.items())
         told = "It was trained on most of the problems whose steps it scored here."
@@ -226,6 +229,14 @@ def _limits(card: Card) -> str:
         lines.append("The raw output of the sampler is not published; `solutions` holds every graded text.")
     lines.append("The texts were written by a model and were not read by people.")
     return "## Known limits\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _of_format(card: Card) -> list[str]:
+    """What the format that was imported does not tell, or must be known of it."""
+    stage = next(stage for record in card.manifest.tables.values() for stage in record.stages if stage.name == IMPORT)
+    form = FORMATS.get(str(stage.config.get("format")))
+    lost = form.reader.lost if form and form.reader else ()
+    return [f"What is to be known of the format: {'; '.join(lost)}."] if lost else []
 
 
 def _label_kinds(recipe: dict[str, Any]) -> list[str]:

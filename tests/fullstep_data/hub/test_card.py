@@ -118,6 +118,8 @@ def test_an_imported_dataset_says_what_was_imported(tmp_path: Path):
     assert "| imported | format `math-shepherd`, options prompt_label `drop` |" in text
     assert "| SHA-256 of math-shepherd.jsonl | `" in text
     assert "as the imported files have them" in text
+    assert "- What is to be known of the format: correct: the label of the last step; no gold answers" in text
+    assert "| problems (import) |" in text
     assert "raw output" not in text
     assert "preference pairs among them" not in text
     assert [config["config_name"] for config in front["configs"] if config.get("default")] == ["stepwise"]
