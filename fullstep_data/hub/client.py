@@ -44,8 +44,8 @@ ANSWER_SECONDS = 180.0  # a commit of many files takes the Hub a while
 _PASSING = (408, 429, 500, 502, 503, 504)
 _MESSAGE = 300
 _SECRET = re.compile(
-    r"hf_[A-Za-z0-9_]{4,}|(?<=[?&])[^=&\s]*(?:signature|token|credential|sig|expires)[^=&\s]*=[^&\s'\"]+", re.IGNORECASE
-)
+    r"hf_[A-Za-z0-9_]{4,}|(?i:(?<=[?&])[^=&\s]*(?:signature|token|credential|sig|expires)[^=&\s]*=[^&\s'\"]+)"
+)  # the environment variables HF_… are no secret
 
 
 @dataclass(frozen=True)
@@ -192,6 +192,13 @@ class Hub:
 
     def explained(self, error: Exception) -> Exception:
         """The InputError for what the client raised; the error itself where it is no answer of the Hub."""
+        if isinstance(error, ValueError) and "metadata in README.md" in str(error):
+            return InputError(
+                "the Hub does not accept the front matter of the card",
+                where=self.url,
+                examples=[redacted(line).removeprefix("- ")[:_MESSAGE] for line in str(error).splitlines()[1:]],
+                next_step="name another --license, or mend what the README on the Hub says, and run the same command again",
+            )
         code = status(error)
         told = _TOLD.get(code or 0)
         known = get_token() is not None

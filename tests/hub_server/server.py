@@ -22,6 +22,7 @@ from tests.hub_server.repos import Commit, File, Repo, folder_entries, folder_en
 
 KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
 REGULAR = (".md", ".json", ".sql", ".gitattributes", ".txt", ".jinja")  # what goes into git itself; all else is a large file
+LICENCES = ("mit", "apache-2.0", "cc-by-4.0", "cc-by-sa-4.0", "other")
 CREATE = "/api/repos/create"
 NAMELESS = (CREATE, "/api/validate-yaml")
 NAME = r"(?P<name>[^/]+/[^/]+)"
@@ -160,7 +161,7 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/api/whoami-v2":
             return _json({"name": self._user(), "type": "user", "orgs": [], "auth": {}})
         if path == "/api/validate-yaml":
-            return _json({"errors": [], "warnings": []})
+            return _validated(json.loads(body)["content"])
         if path == CREATE:
             return self._create(json.loads(body))
         if found := LARGE.fullmatch(path):
@@ -347,6 +348,15 @@ class Handler(BaseHTTPRequestHandler):
 
 
 DATE = "2026-11-24T12:00:00.000Z"
+
+
+def _validated(readme: str) -> tuple[int, bytes, dict[str, str]]:
+    """As the Hub does, for one key of the front matter."""
+    found = re.search(r"^license: (.*)$", readme.split("---\n")[1] if readme.startswith("---\n") else "", re.MULTILINE)
+    if found is None or found[1] in LICENCES:
+        return _json({"errors": [], "warnings": []})
+    _, content, headers = _json({"errors": [{"message": f'"license" must be one of [{", ".join(LICENCES)}, …]'}], "warnings": []})
+    return 400, content, headers
 
 
 def _json(data: Any) -> tuple[int, bytes, dict[str, str]]:

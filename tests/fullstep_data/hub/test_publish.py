@@ -286,6 +286,15 @@ def test_a_page_in_place_of_the_hub_is_told(command, hub, repo):
     assert ("dataset", repo) not in hub.repos
 
 
+def test_a_licence_that_the_hub_does_not_know_is_told_with_those_it_knows(command, hub, repo):
+    done = command.forks.run(PUSH.format(repo=repo) + " --license nonsense", command.cwd)
+    assert done.status == 2
+    assert "does not accept the front matter of the card" in done.errors
+    assert "must be one of [mit, apache-2.0" in done.errors
+    assert "--license" in done.errors
+    assert state(hub, repo) == "nothing"
+
+
 def test_a_damaged_part_is_not_published(hub, forks, dataset: Version, repo):
     part = dataset.files("problems")[0]
     part.write_bytes(part.read_bytes()[:-1] + b"x")
