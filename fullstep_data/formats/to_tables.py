@@ -27,7 +27,8 @@ from schemas.solutions import GIVEN
 
 PROBLEMS_PER_PART = 256
 _SPILL_ROWS = 20_000
-_SORT_MEMORY = "400MB"  # beyond it DuckDB sorts on disk
+_SORT_MEMORY = "600MB"
+"""Beyond it DuckDB sorts on disk, by one thread: every thread pins blocks of its own, so that of 16 none can go on."""
 _NUMBER = "_problem"  # position of the problem among all, in the order of their first appearance
 
 IMPORTED = ("problems", "solutions", "steps", "step_labels", "step_scores", "pairs")
@@ -191,7 +192,7 @@ class Intake:
         distinct = "" if table != "pairs" else f"QUALIFY row_number() OVER (PARTITION BY pair_id ORDER BY {_NUMBER}) = 1"
         query = f"SELECT * FROM read_parquet({file_list(self._files[table])}) {distinct} ORDER BY {order}"
         pending: dict[int, list[pl.DataFrame]] = {}
-        config: dict[str, Any] = {"temp_directory": str(self._spill / "duckdb"), "memory_limit": _SORT_MEMORY}
+        config: dict[str, Any] = {"temp_directory": str(self._spill / "duckdb"), "memory_limit": _SORT_MEMORY, "threads": 1}
         with duckdb.connect(config=config) as connection:
             for batch in connection.sql(query).to_arrow_reader(50_000):
                 frame = pl.DataFrame(pl.from_arrow(batch))
