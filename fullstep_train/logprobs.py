@@ -85,19 +85,21 @@ class _TokenLogprobs(torch.autograd.Function):
     ) -> Tensor:
         head = Head(weight, bias, scale, softcap)
         logps = torch.empty(len(hidden), dtype=torch.promote_types(hidden.dtype, torch.float32), device=hidden.device)
+        normalisers = torch.empty_like(logps)
         slopes = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         for rows in _chunks(hidden, weight):
             logits = head.logits(hidden[rows])
-            logps[rows] = _chosen_logprobs(logits, targets[rows])
+            normalisers[rows] = logits.logsumexp(1)
+            logps[rows] = logits.gather(1, targets[rows, None])[:, 0] - normalisers[rows]
             if slopes is not None:
-                slopes[rows] = _residual(head, logits, targets[rows]).to(weight.dtype) @ weight
-        ctx.save_for_backward(hidden, weight, bias, targets, slopes)
+                slopes[rows] = _residual(head, logits, normalisers[rows], targets[rows]).to(weight.dtype) @ weight
+        ctx.save_for_backward(hidden, weight, bias, targets, normalisers, slopes)
         ctx.head = (scale, softcap)
         return logps
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None, None]:
-        hidden, weight, bias, targets, slopes = ctx.saved_tensors
+        hidden, weight, bias, targets, normalisers, slopes = ctx.saved_tensors
         grad = grads[0]
         grad_hidden = slopes * grad[:, None].to(slopes.dtype) if ctx.needs_input_grad[0] else None
         grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
@@ -105,7 +107,8 @@ class _TokenLogprobs(torch.autograd.Function):
         if grad_weight is not None or grad_bias is not None:
             head = Head(weight, bias, *ctx.head)
             for rows in _chunks(hidden, weight):
-                residual = _residual(head, head.logits(hidden[rows]), targets[rows]).mul_(grad[rows, None]).to(weight.dtype)
+                residual = _residual(head, head.logits(hidden[rows]), normalisers[rows], targets[rows])
+                residual = residual.mul_(grad[rows, None]).to(weight.dtype)
                 if grad_weight is not None:
                     grad_weight.addmm_(residual.T, hidden[rows])
                 if grad_bias is not None:
@@ -118,14 +121,11 @@ def _chunks(hidden: Tensor, weight: Tensor) -> list[slice]:
     return [slice(start, start + size) for start in range(0, len(hidden), size)]
 
 
-def _chosen_logprobs(logits: Tensor, targets: Tensor) -> Tensor:
-    return logits.gather(1, targets[:, None])[:, 0] - logits.logsumexp(1)
+def _residual(head: Head, logits: Tensor, normalisers: Tensor, targets: Tensor) -> Tensor:
+    """[chunk, V] derivative of log p(target) with respect to the linear layer's output: (onehot - softmax) * derivative.
 
-
-def _residual(head: Head, logits: Tensor, targets: Tensor) -> Tensor:
-    """[chunk, V] derivative of log p(target) with respect to the linear layer's output: (onehot - softmax) *
-    derivative.
+    normalisers: [chunk] log-sum-exp of the logits: over so many numbers torch's own softmax is less exact in float32 on a CPU.
     """
-    residual = logits.softmax(1).neg_()
+    residual = (logits - normalisers[:, None]).exp_().neg_()
     residual[torch.arange(len(targets), device=targets.device), targets] += 1
     return residual.mul_(head.derivative(logits))
