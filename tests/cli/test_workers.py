@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
@@ -21,7 +22,11 @@ from tests.kill import content
 
 
 def test_what_is_typed_becomes_a_place(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    """With Ray and grpcio as good as installed: whether they are is looked up, and neither is used."""
+    for name in ("ray", "grpc"):
+        module = ModuleType(name)
+        module.__spec__ = ModuleSpec(name, None)
+        monkeypatch.setitem(sys.modules, name, module)
     assert HERE.place() == LOCAL
     assert Parts(3).place() == Workers(count=3)
     assert Parts(None, "ray").place() == OnRay()
