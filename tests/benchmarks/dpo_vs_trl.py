@@ -220,25 +220,27 @@ def by_groups(model: Any, tokenizer: Any, prompt: str, texts: list[str], runs: R
     return run, sum(pack.tokens for pack in tree_packs(ids, 8192)), start + sum(len(one) - start for one in ids)
 
 
-def with_trl(model: Any, tokenizer: Any, prompt: str, texts: list[str]) -> Side:
+def trl_trainer(model: Any, tokenizer: Any, rows: list[dict[str, str]], **more: Any) -> Any:
+    """TRL's DPOTrainer with its best settings for a comparison: the reference made before, nothing recomputed, nothing cut."""
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 
-    rows = [{"prompt": prompt, "chosen": texts[chosen], "rejected": texts[rejected]} for chosen, rejected in pairs_of(texts)]
-    off: dict[str, Any] = {CHECKPOINTING: False}
     settings = DPOConfig(
         output_dir=tempfile.mkdtemp(),
-        per_device_train_batch_size=MICRO_BATCH,
         precompute_ref_log_probs=True,
-        bf16=False,
-        use_cpu=True,
         beta=BETA,
         max_length=None,
         report_to="none",
         disable_tqdm=True,
-        **off,
+        **{CHECKPOINTING: False},
+        **more,
     )
-    trainer = DPOTrainer(model=model, args=settings, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)
+    return DPOTrainer(model=model, args=settings, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)
+
+
+def with_trl(model: Any, tokenizer: Any, prompt: str, texts: list[str]) -> Side:
+    rows = [{"prompt": prompt, "chosen": texts[chosen], "rejected": texts[rejected]} for chosen, rejected in pairs_of(texts)]
+    trainer = trl_trainer(model, tokenizer, rows, per_device_train_batch_size=MICRO_BATCH, bf16=False, use_cpu=True)
     collate, examples = trainer.data_collator, list(trainer.train_dataset)
     batches = [collate(examples[start : start + MICRO_BATCH]) for start in range(0, len(rows), MICRO_BATCH)]
     model.train()

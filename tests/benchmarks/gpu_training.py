@@ -22,7 +22,6 @@ import importlib.util
 import json
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -42,15 +41,14 @@ from fullstep_train.forward import Runs, answer_logprobs, probe
 from fullstep_train.groups import Group, Solution
 from fullstep_train.losses import stepwise_dpo
 from fullstep_train.tokens import Tokenised
-from fullstep_train.trainer import CHECKPOINTING
+from tests.benchmarks.dpo_vs_trl import BETA, SCALE, SEED, trl_trainer
 
 Found = dict[tuple[str, str], dict[str, float]]
 """By side and prompt."""
-BETA, SCALE, SEED, PACK_TOKENS = 0.1, 1.05, 2502, 8192
+PACK_TOKENS = 8192
 PROMPTS = {"short": (120, 0), "long": (800, 680)}
 """Tokens of the prompt, and how many of them all problems have in common."""
 OURS = ("flex", "dense", "rows")
-SIDES = (*OURS, "trl")
 MICRO_BATCHES = (16, 8, 4)
 
 
@@ -154,8 +152,8 @@ def measure(size: Size) -> Found:
         if prompt == "short":
             by_groups(model, groups, reference, rows)()
             exact = gradient(model)
-        for side in SIDES:
-            tried = [timed(run, model, size.repeats) for run in RUNS[side](model, groups, reference)]
+        for side, make in RUNS.items():
+            tried = [timed(run, model, size.repeats) for run in make(model, groups, reference)]
             fits = [one for one in tried if one]
             if not fits:
                 print(f"{side:6} {prompt:6} cannot be had here", flush=True)
@@ -268,26 +266,11 @@ def with_ours(kind: str) -> Callable[[Any, Sequence[Group], Reference], Iterator
 
 
 def with_trl(model: Any, groups: Sequence[Group], reference: Reference) -> Iterator[Run]:
-    from datasets import Dataset
-    from trl import DPOConfig, DPOTrainer
-
     del model.forward  # its own again, in place of ours
     model.set_attn_implementation("sdpa")
-    off: dict[str, Any] = {CHECKPOINTING: False}
-    settings = DPOConfig(
-        output_dir=tempfile.mkdtemp(),
-        precompute_ref_log_probs=True,
-        bf16=True,
-        use_cpu=models.device().type == "cpu",
-        beta=BETA,
-        max_length=None,
-        report_to="none",
-        disable_tqdm=True,
-        **off,
-    )
     tokenizer = models.load_tokenizer(models.resolve("tiny-random"))
-    one = Dataset.from_list([{"prompt": "1 + 1 =", "chosen": " 2", "rejected": " 3"}])
-    trainer = DPOTrainer(model=model, args=settings, train_dataset=one, processing_class=tokenizer)
+    one = [{"prompt": "1 + 1 =", "chosen": " 2", "rejected": " 3"}]
+    trainer = trl_trainer(model, tokenizer, one, bf16=True, use_cpu=models.device().type == "cpu")
     wrapped = trainer.accelerator.prepare_model(model)
     rows = [_row(group, int(chosen), int(rejected), reference) for group in groups for chosen, rejected in group.pairs]
 
