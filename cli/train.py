@@ -179,8 +179,7 @@ def evaluate(
     if samples:
         if model or sets:
             raise click.UsageError("--samples stands instead of --model and --sets: its problems and its model are known")
-        evaluation.decide(samples, rules, prm, shown)
-        return
+        return evaluation.decide(samples, rules, prm, shown)
     if not sets:
         raise click.UsageError("name the problems: --sets SET,… (or decide over stored samples: --samples DIR)")
     writer = evaluation.engine_of(engine)
