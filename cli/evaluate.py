@@ -92,6 +92,11 @@ def _word(text: str) -> str:
     return text if re.fullmatch(r"[a-z_]{1,24}", text) else "…"
 
 
+def rules_of(text: str) -> tuple[str, ...]:
+    """`greedy,sc@8` as the full names of its rules. InputError: one that is none."""
+    return tuple(rule.name for rule in parse(text))
+
+
 def questions_of(sets: str, preset: Preset | None, columns: Mapping[str, str | None], limit: int | None) -> Questions:
     """Which problems are asked. sets: comma-separated, as typed; columns: of files, by what they hold."""
     named = Columns.model_validate({column: name for column, name in columns.items() if name is not None})

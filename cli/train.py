@@ -171,15 +171,15 @@ def evaluate(
     """
     from cli import evaluate as evaluation
     from fullstep_data.config import PromptConfig, StepsConfig
-    from fullstep_data.decoding import parse
     from fullstep_data.evaluation import EvalRecipe
 
-    rules = tuple(rule.name for rule in parse(decode))
+    rules = evaluation.rules_of(decode)
     shown = evaluation.Shown(out=out, threshold=threshold, calibrate=calibrate, curve=curve, parts=parts)
     if samples:
         if model or sets:
             raise click.UsageError("--samples stands instead of --model and --sets: its problems and its model are known")
-        return evaluation.decide(samples, rules, prm, shown)
+        evaluation.decide(samples, rules, prm, shown)
+        return
     if not sets:
         raise click.UsageError("name the problems: --sets SET,… (or decide over stored samples: --samples DIR)")
     writer = evaluation.engine_of(engine)
