@@ -14,22 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import polars as pl
 
 from fullstep_data.formats.group import Group, LabelSource, Pair, Solution, Unusable, hard
+from fullstep_data.formats.spill import NUMBER, Spill
 from fullstep_data.grading import GRADER_VERSION, Grader, extract
 from fullstep_data.prompts import Template, plain_prompt
-from fullstep_data.store.views import file_list
 from schemas import TABLES
 from schemas.ids import content_id
 from schemas.solutions import GIVEN
 
-PROBLEMS_PER_PART = 256
 _SPILL_ROWS = 20_000
-_SORT_MEMORY = "600MB"
-"""Beyond it DuckDB sorts on disk, by one thread: every thread pins blocks of its own, so that of 16 none can go on."""
-_NUMBER = "_problem"  # position of the problem among all, in the order of their first appearance
+_SPILL_CHARACTERS = 20_000_000  # of solutions; their steps have them once more
 
 IMPORTED = ("problems", "solutions", "steps", "step_labels", "step_scores", "pairs")
 """The tables that an import may write, in the order of the flow."""
@@ -52,11 +48,12 @@ class Intake:
         self, name: str, source: LabelSource | None, pool: bool, template: Template | None, grader: Grader, spill: Path
     ) -> None:
         self._name, self._source, self._pool, self._template = name, source, pool, template
-        self._grader, self._spill = grader, spill
+        self._grader = grader
         self._known: dict[str, Known] = {}
         self._rows: dict[str, list[dict[str, Any]]] = {table: [] for table in IMPORTED}
-        self._files: dict[str, list[str]] = {table: [] for table in IMPORTED}
+        self._spills = {table: Spill(TABLES[table], spill) for table in IMPORTED}
         self._to_grade: list[tuple[dict[str, Any], str]] = []
+        self._characters = 0
         self.repeated = 0
         """Solutions of pooled texts that were there already: their labels and rewards are those of the first."""
 
@@ -69,16 +66,16 @@ class Intake:
             self._require_same_gold(group)
         for group in groups:
             self._take(group, file, number)
-        if sum(map(len, self._rows.values())) >= _SPILL_ROWS:
+        if sum(map(len, self._rows.values())) >= _SPILL_ROWS or self._characters >= _SPILL_CHARACTERS:
             self._flush()
 
     def parts(self) -> Iterator[tuple[int, str, pl.DataFrame]]:
         """(chunk of problems, table, rows) of all that was added, table by table, the chunks of each in order."""
         self._flush()
         for table in IMPORTED:
-            if self._files[table]:
-                for chunk, rows in self._sorted(table):
-                    yield chunk, table, rows
+            for chunk, rows in self._spills[table].parts():
+                # a pair that came twice is one; both are of one problem, so in one chunk
+                yield chunk, table, rows.unique("pair_id", keep="first", maintain_order=True) if table == "pairs" else rows
 
     def _require_same_gold(self, group: Group) -> None:
         known = self._known.get(content_id("problem", group.question))
@@ -93,7 +90,7 @@ class Intake:
             known = self._known[problem_id] = Known(len(self._known), gold)
             self._rows["problems"].append(
                 {
-                    _NUMBER: known.number,
+                    NUMBER: known.number,
                     "problem_id": problem_id,
                     "question": group.question,
                     "answer": group.answer,
@@ -119,12 +116,13 @@ class Intake:
         solution_id = content_id("solution", problem_id, index, prompt, solution.text)
         if self._pool:
             known.pooled[digest] = solution_id
-        row = {_NUMBER: known.number, "solution_id": solution_id, "problem_id": problem_id, "sample_index": index, "seed": 0}
+        row = {NUMBER: known.number, "solution_id": solution_id, "problem_id": problem_id, "sample_index": index, "seed": 0}
         row |= {"prompt": prompt, "text": solution.text, "finish_reason": "given" if solution.finished else "length"}
         row |= {"sampler": f"import:{self._name}", **_verdict(solution)}
         if solution.correct is None and solution.finished and group.answer:
             self._to_grade.append((row, group.answer))
         self._rows["solutions"].append(row)
+        self._characters += len(solution.text)
         self._steps(problem_id, known.number, solution_id, solution)
         return solution_id
 
@@ -132,7 +130,7 @@ class Intake:
         start = 0
         for index, text in enumerate(solution.steps):
             stop = start + len(text)
-            key = {_NUMBER: number, "solution_id": solution_id, "step_index": index, "problem_id": problem_id}
+            key = {NUMBER: number, "solution_id": solution_id, "step_index": index, "problem_id": problem_id}
             prefix = content_id("prefix", problem_id, solution.text[:stop])
             self._rows["steps"].append({**key, "start": start, "stop": stop, "text": text, "prefix_key": prefix})
             if solution.labels:  # a labelled solution has a row for every step; one that was not judged is open
@@ -150,7 +148,7 @@ class Intake:
         policy = f"import:{self._name}"
         self._rows["pairs"].append(
             {
-                _NUMBER: known.number,
+                NUMBER: known.number,
                 "pair_id": content_id("pair", chosen, rejected, policy),
                 "problem_id": problem_id,
                 "chosen_id": chosen,
@@ -175,33 +173,11 @@ class Intake:
             row.update(correct=verdict.correct, grade_path=verdict.path, grader=GRADER_VERSION)
             if row["answer"] is None:
                 row.update(correct=False, grade_path="no-answer")
-        self._to_grade = []
+        self._to_grade, self._characters = [], 0
         for table, rows in self._rows.items():
             if rows:
-                path = self._spill / f"{table}-{len(self._files[table])}.parquet"
-                schema = {_NUMBER: pl.Int64, **TABLES[table].polars_schema}
-                pl.DataFrame(rows, schema=schema, strict=True).write_parquet(path, compression="zstd", compression_level=1)
-                self._files[table].append(str(path))
+                self._spills[table].write(rows)
                 self._rows[table] = []
-
-    def _sorted(self, table: str) -> Iterator[tuple[int, pl.DataFrame]]:
-        """The rows of a table, chunk by chunk of problems, sorted within a chunk as the runner sorts them."""
-        schema = TABLES[table].polars_schema
-        key = TABLES[table].key
-        order = ", ".join(dict.fromkeys((f"{_NUMBER} // {PROBLEMS_PER_PART}", "problem_id", *key)))
-        distinct = "" if table != "pairs" else f"QUALIFY row_number() OVER (PARTITION BY pair_id ORDER BY {_NUMBER}) = 1"
-        query = f"SELECT * FROM read_parquet({file_list(self._files[table])}) {distinct} ORDER BY {order}"
-        pending: dict[int, list[pl.DataFrame]] = {}
-        config: dict[str, Any] = {"temp_directory": str(self._spill / "duckdb"), "memory_limit": _SORT_MEMORY, "threads": 1}
-        with duckdb.connect(config=config) as connection:
-            for batch in connection.sql(query).to_arrow_reader(50_000):
-                frame = pl.DataFrame(pl.from_arrow(batch))
-                for (chunk,), rows in frame.group_by(pl.col(_NUMBER) // PROBLEMS_PER_PART, maintain_order=True):
-                    for earlier in [one for one in pending if one != chunk]:
-                        yield earlier, pl.concat(pending.pop(earlier))
-                    pending.setdefault(int(str(chunk)), []).append(rows.select(list(schema)).cast(schema))
-        for chunk, frames in pending.items():
-            yield chunk, pl.concat(frames)
 
 
 def require_sound(group: Group) -> None:

@@ -9,8 +9,8 @@ random order: user CPU of loss and gradient (train) and of a pass without gradie
 
 train_ratio_*, score_ratio_*: CPU of the padded batches over ours, medians; *_single_*: of one by one over ours. loss_rel_err,
 grad_rel_err, reward_abs_err: ours against the padded batches, the worse of both prompts.
---quick: one repeat, 4 solutions, the first 2 layers, without `single`. --layers: the first so many (default 8; all 30 take
-an hour on one core).
+--quick: one repeat, 4 solutions, the first 2 layers, without `single`, all in one process. --layers: the first so many (default
+8; all 30 take an hour on one core).
 The last line is one JSON object.
 """
 
@@ -39,6 +39,8 @@ from fullstep_train.tokens import Tokenised, tokenise
 from tests.benchmarks.dpo_vs_trl import PROMPT_TOKENS, SEED, prepare
 
 BATCH = 8
+Measured = Callable[[str, Path, str], dict[str, float]]
+"""(way, work, prompt) -> CPU of training and of scoring in seconds, and the loss."""
 Logits = Callable[[Any, Sequence[Tokenised]], list[Tensor]]
 """Logits at the last token of each step: S tensors [K, 2]."""
 
@@ -54,24 +56,22 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.way:
-        measure(arguments.way, arguments.work, arguments.prompt)
+        print(json.dumps(measure(arguments.way, arguments.work, arguments.prompt)))
         return
     quick = arguments.quick
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder), arguments.layers or (2 if quick else 8), 4 if quick else 32, tokens=48 if quick else 96)
         ways = ("tree", "padded") if quick else tuple(WAYS)
-        compare(Path(folder), ways, arguments.repeats or (1 if quick else 3))
+        compare(Path(folder), ways, arguments.repeats or (1 if quick else 3), measure if quick else in_fresh_process)
 
 
-def compare(work: Path, ways: Sequence[str], repeats: int) -> None:
+def compare(work: Path, ways: Sequence[str], repeats: int, measured: Measured) -> None:
     """Measures every way and prompt `repeats` times in random order, and prints what came of it."""
     runs = [(way, prompt) for way in ways for prompt in PROMPT_TOKENS for _ in range(repeats)]
     random.Random(SEED).shuffle(runs)
     found: dict[tuple[str, str], list[dict[str, float]]] = {}
     for way, prompt in runs:
-        command = [sys.executable, "-m", "tests.benchmarks.prm_groups", "--way", way, "--work", str(work), "--prompt", prompt]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-        found.setdefault((way, prompt), []).append(json.loads(done.stdout.splitlines()[-1]))
+        found.setdefault((way, prompt), []).append(measured(way, work, prompt))
         print(f"{way:7} {prompt:6} {found[way, prompt][-1]}", flush=True)
     result: dict[str, float] = {}
     for prompt in PROMPT_TOKENS:
@@ -90,8 +90,14 @@ def compare(work: Path, ways: Sequence[str], repeats: int) -> None:
     print(json.dumps({name: float(f"{value:.4g}") for name, value in result.items()} | sizes))
 
 
-def measure(way: str, work: Path, prompt: str) -> None:
-    """One measurement, as a line of JSON; its loss, gradient and rewards are left in `work`."""
+def in_fresh_process(way: str, work: Path, prompt: str) -> dict[str, float]:
+    command = [sys.executable, "-m", "tests.benchmarks.prm_groups", "--way", way, "--work", str(work), "--prompt", prompt]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(way: str, work: Path, prompt: str) -> dict[str, float]:
+    """One measurement; its loss, gradient and rewards are left in `work`."""
     texts = json.loads((work / "texts.json").read_text())
     model = classifier(work / "model", PRMTraining(), torch.float32)
     tokenizer = models.load_tokenizer(work / "model")
@@ -106,7 +112,7 @@ def measure(way: str, work: Path, prompt: str) -> None:
     scored = user_cpu()
     grad = torch.cat([parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None])
     torch.save({"loss": loss, "grad": grad, "rewards": rewards}, work / f"{way}-{prompt}.pt")
-    print(json.dumps({"train": round(trained - before, 2), "score": round(scored - trained, 2), "loss": loss}))
+    return {"train": round(trained - before, 2), "score": round(scored - trained, 2), "loss": loss}
 
 
 def user_cpu() -> float:

@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from fullstep_data.formats.group import Group, Pair, Solution, Unusable
-from fullstep_data.formats.to_tables import PROBLEMS_PER_PART, Intake, require_sound
+from fullstep_data.formats.spill import PROBLEMS_PER_PART
+from fullstep_data.formats.to_tables import Intake, require_sound
 from fullstep_data.grading import Grader
 from fullstep_data.prompts import load_template
 from schemas import TABLES
@@ -115,3 +116,10 @@ def test_a_question_has_one_gold_answer(tmp_path: Path):
             intake.add([Group("Q")], "a", 3)
         made = {table: rows.height for _, table, rows in intake.parts()}
     assert made == {"problems": 1, "solutions": 1, "steps": 1}  # nothing of the second record, not even its first group
+
+
+def test_long_solutions_are_spilled_before_there_are_many(tmp_path: Path):
+    groups = [Group("Q", solutions=(Solution((f"{number} {'x' * 3_000_000}",)),)) for number in range(8)]
+    made = tables(groups, tmp_path)
+    assert made["solutions"][0].height == 8
+    assert sorted(path.name for path in tmp_path.glob("solutions-*")) == ["solutions-0.parquet", "solutions-1.parquet"]
