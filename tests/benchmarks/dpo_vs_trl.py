@@ -13,8 +13,9 @@ once, each solution once); bound_share_* = cpu_ratio_* / bound_*. trie_gain_*: d
 above 1 where solutions begin alike. loss_abs_err, grad_rel_err: ours against TRL's, the worse of both prompts; since both
 round, exact_err_fullstep and exact_err_trl: each one's gradient against the same in float64, one sequence to a row. memory_ratio:
 TRL's peak resident memory above what is held before the pass (model and gradients), over ours, long prompt.
---quick: one repeat, 4 pairs of 4 solutions, the first 2 of the model's 30 layers (so its output head weighs more than it does
-in the whole model, and both ratio and bound are smaller than with 16 pairs).
+--quick: one repeat, 4 pairs of 4 solutions, the first 2 of the model's 30 layers (so its output head weighs more
+than it does in the whole model, and both ratio and bound are smaller than with 16 pairs), the long prompt of 240 tokens, nothing
+in float64.
 The last line is one JSON object. Exit code 2: TRL is not installed.
 """
 
@@ -28,7 +29,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,13 @@ from fullstep_train.trainer import CHECKPOINTING
 from tests.fullstep_train.frames import solution_text
 
 PROMPT_TOKENS = {"short": 120, "long": 800}
+QUICK_PROMPT_TOKENS = {"short": 120, "long": 240}
 BETA, MICRO_BATCH, SCALE, SEED = 0.1, 4, 1.05, 2502
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="2 layers, 4 pairs, one repeat: minutes")
+    parser.add_argument("--quick", action="store_true", help="2 layers, 4 pairs, one repeat")
     parser.add_argument("--repeats", type=int, help="processes per side and prompt (default 3, with --quick 1)")
     parser.add_argument("--layers", type=int, help="first so many layers of the model (default all 30, with --quick 2)")
     parser.add_argument("--solutions", type=int, help="half of them chosen, all paired (default 8, with --quick 4)")
@@ -59,16 +61,17 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.side:
-        measure(arguments.side, arguments.work, arguments.prompt)
+        print(json.dumps(measure(arguments.side, arguments.work, arguments.prompt)))
         return
     if importlib.util.find_spec("trl") is None:
         sys.stderr.write("this benchmark compares with TRL, which is not installed here: pip install 'trl==1.16.0'\n")
         raise SystemExit(2)
     with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        layers, solutions = (2, 4) if arguments.quick else (30, 8)
-        prepare(work, arguments.layers or layers, arguments.solutions or solutions, tokens=48 if arguments.quick else 96)
-        compare(work, arguments.repeats or (1 if arguments.quick else 3))
+        work, quick = Path(folder), arguments.quick
+        layers, solutions = (2, 4) if quick else (30, 8)
+        prompts = QUICK_PROMPT_TOKENS if quick else PROMPT_TOKENS
+        prepare(work, arguments.layers or layers, arguments.solutions or solutions, 48 if quick else 96, prompts)
+        compare(work, arguments.repeats or (1 if quick else 3), exact=not quick)
 
 
 def pairs_of(solutions: list[str]) -> list[tuple[int, int]]:
@@ -77,12 +80,12 @@ def pairs_of(solutions: list[str]) -> list[tuple[int, int]]:
     return [(chosen, rejected) for chosen in range(half) for rejected in range(half, len(solutions))]
 
 
-def prepare(work: Path, layers: int, solutions: int, tokens: int) -> None:
+def prepare(work: Path, layers: int, solutions: int, tokens: int, prompt_tokens: Mapping[str, int]) -> None:
     """Sample solutions of at most so many tokens with the whole model; leave them and a model of so many layers in `work`."""
     source = models.resolve("smollm2-135m-instruct")
     tokenizer = models.load_tokenizer(source)
     model = models.load_causal(source, torch.float32)
-    prompts = {name: few_shot(tokenizer, tokens) for name, tokens in PROMPT_TOKENS.items()}
+    prompts = {name: few_shot(tokenizer, tokens) for name, tokens in prompt_tokens.items()}
     ids = tokenizer(prompts["short"], return_tensors="pt", add_special_tokens=False)
     torch.manual_seed(SEED)
     sampling = {"do_sample": True, "temperature": 1.0, "max_new_tokens": tokens, "num_return_sequences": 2 * solutions}
@@ -110,17 +113,14 @@ def few_shot(tokenizer: Any, tokens: int) -> str:
     return text + problem
 
 
-def compare(work: Path, repeats: int) -> None:
-    """Measures every side and prompt `repeats` times in random order, and prints what came of it."""
+def compare(work: Path, repeats: int, exact: bool) -> None:
+    """Measures every side and prompt `repeats` times in random order, and prints what came of it. exact: float64 too, once."""
     runs = [(side, prompt, repeat) for side in COMPARED for prompt in PROMPT_TOKENS for repeat in range(repeats)]
-    runs += [("exact", prompt, 0) for prompt in PROMPT_TOKENS]
+    runs += [("exact", prompt, 0) for prompt in PROMPT_TOKENS if exact]
     random.Random(SEED).shuffle(runs)
     found: dict[tuple[str, str], list[dict[str, float]]] = {}
     for side, prompt, _ in runs:
-        command = [sys.executable, "-m", "tests.benchmarks.dpo_vs_trl"]
-        command += ["--side", side, "--work", str(work), "--prompt", prompt]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-        found.setdefault((side, prompt), []).append(json.loads(done.stdout.splitlines()[-1]))
+        found.setdefault((side, prompt), []).append(in_fresh_process(side, work, prompt))
         print(f"{side:9} {prompt:6} {found[side, prompt][-1]}", flush=True)
     result: dict[str, float] = {}
     for prompt in PROMPT_TOKENS:
@@ -129,7 +129,7 @@ def compare(work: Path, repeats: int) -> None:
         bound = theirs[0]["positions"] / ours[0]["distinct"]
         result |= {f"cpu_ratio_{prompt}": ratio, f"bound_{prompt}": bound, f"bound_share_{prompt}": ratio / bound}
         result |= {f"trie_gain_{prompt}": ours[0]["distinct"] / ours[0]["positions"]}
-    gradients = {(side, prompt): torch.load(work / f"{side}-{prompt}.pt").double() for side in SIDES for prompt in PROMPT_TOKENS}
+    gradients = {(side, prompt): torch.load(work / f"{side}-{prompt}.pt").double() for side, prompt, _ in runs}
 
     def error(one: str, other: str) -> float:
         """Relative difference of two sides' gradients, the worse of both prompts."""
@@ -138,7 +138,7 @@ def compare(work: Path, repeats: int) -> None:
 
     result["loss_abs_err"] = max(abs(found["fullstep", p][0]["loss"] - found["trl", p][0]["loss"]) for p in PROMPT_TOKENS)
     result["grad_rel_err"] = error("fullstep", "trl")
-    result |= {f"exact_err_{side}": error(side, "exact") for side in COMPARED}
+    result |= {f"exact_err_{side}": error(side, "exact") for side in COMPARED if exact}
     peaks = {side: statistics.median(r["peak"] for r in found[side, "long"]) for side in COMPARED}
     result["memory_ratio"] = peaks["trl"] / peaks["fullstep"]
     kept = json.loads((work / "texts.json").read_text())
@@ -150,8 +150,14 @@ def compare(work: Path, repeats: int) -> None:
     )
 
 
-def measure(side: str, work: Path, prompt: str) -> None:
-    """One measurement, as a line of JSON. The first one of a side leaves its gradient in `work`."""
+def in_fresh_process(side: str, work: Path, prompt: str) -> dict[str, float]:
+    command = [sys.executable, "-m", "tests.benchmarks.dpo_vs_trl", "--side", side, "--work", str(work), "--prompt", prompt]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(side: str, work: Path, prompt: str) -> dict[str, float]:
+    """CPU seconds, peak MiB, loss, positions that it forwards and distinct ones. Its gradient is left in `work`."""
     texts = json.loads((work / "texts.json").read_text())
     model = models.load_causal(work / "model", torch.float64 if side == "exact" else torch.float32)
     trained = list(model.parameters())
@@ -172,7 +178,7 @@ def measure(side: str, work: Path, prompt: str) -> None:
     torch.save(
         torch.cat([parameter.grad.flatten() for parameter in trained if parameter.grad is not None]), work / f"{side}-{prompt}.pt"
     )
-    print(json.dumps({"cpu": round(cpu, 2), "peak": peak, "loss": loss, "positions": positions, "distinct": distinct}))
+    return {"cpu": round(cpu, 2), "peak": peak, "loss": loss, "positions": positions, "distinct": distinct}
 
 
 def memory(name: str) -> int:

@@ -60,7 +60,7 @@ def main() -> None:
         return
     quick = arguments.quick
     with tempfile.TemporaryDirectory() as folder:
-        prepare(Path(folder), arguments.layers or (2 if quick else 8), 4 if quick else 32, tokens=48 if quick else 96)
+        prepare(Path(folder), arguments.layers or (2 if quick else 8), 4 if quick else 32, 48 if quick else 96, PROMPT_TOKENS)
         ways = ("tree", "padded") if quick else tuple(WAYS)
         compare(Path(folder), ways, arguments.repeats or (1 if quick else 3), measure if quick else in_fresh_process)
 
