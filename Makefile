@@ -12,7 +12,7 @@ export TOKENIZERS_PARALLELISM := false
 .PHONY: help install demo test test-vllm test-ray test-llama lint clean
 
 help:
-	@echo "make demo   build a step-labelled dataset with a small model, train on it, evaluate (10 to 12 minutes on 2 cores)"
+	@echo "make demo   build a step-labelled dataset with a small model, train on it, evaluate (about 10 minutes on 2 cores)"
 	@echo "make test   lint, types, import rules and tests"
 	@echo "make test-vllm  the tests that need vLLM, in an environment of their own (.venv-vllm; on a CPU)"
 	@echo "make test-ray   the tests that need Ray, on a cluster of two nodes on this machine"
