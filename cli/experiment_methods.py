@@ -54,7 +54,7 @@ class Method:
         return (*self.data, *self.policy, *start, *writer, *rewards)
 
 
-RECIPE = "long-dpo"
+RECIPE = "usual-step-dpo"
 """The recommended method, chosen on seeds that no study uses; it is tested under all decoding rules."""
 BASE = "base"
 """The model that all others are made from; it is measured, not trained."""
@@ -71,6 +71,11 @@ of the wrong samples any are taken.
 HALF = ("samples.samples=8", 'prm={kind="labels"}')
 """As QUARTER, in two rounds."""
 LONG = ("policy.epochs=4", FALLING)
+LONGER = ("policy.epochs=10", FALLING)
+USUAL = ("pairs.score=usual", "pairs.min_score=0.5")
+"""Of the right solutions only those each of whose steps at least half of the right samples of the problem take."""
+RIGHT = (*TRUE, "pairs.score=min", "pairs.min_score=1")
+"""Of the right solutions only those whose every step is true: what no selection can better."""
 OTHERS = "problems.source.first=100000"
 """Far from the problems of the dataset."""
 
@@ -163,6 +168,33 @@ METHODS: tuple[Method, ...] = (
     Method(
         "sft-lora-long", "sft-long by adapters of rank 8", SFT + LONG + ("policy.lora={rank=8, alpha=16}",), group="candidates"
     ),
+    Method("sft-longer", "SFT on the chosen, ten passes, the rate falling to 0", SFT + LONGER, group="candidates"),
+    *(
+        Method(f"sft-usual-{name}", f"sft-usual, {doc}", SFT + LONG, data, group="candidates")
+        for name, doc, data in (
+            ("0.3", "steps that 0.3 of the right samples take", ("pairs.score=usual", "pairs.min_score=0.3")),
+            ("all", "at most 16 a problem, steps that 0.3 take", ("pairs.top=16", "pairs.score=usual", "pairs.min_score=0.3")),
+        )
+    ),
+    Method("sft-usual", "sft-long on the chosen of which most right samples take each step", SFT + LONG, USUAL, group="usual"),
+    *(
+        Method(
+            f"usual-{name}",
+            f"sft-usual, then {doc}, the rate falling to 0",
+            (*policy, FALLING),
+            USUAL,
+            "sft-usual",
+            group="usual",
+        )
+        for name, doc, policy in (("dpo", "DPO", DPO), ("step-dpo", "Step-DPO", STEP_DPO))
+    ),
+    Method("sft-true", "sft-long on chosen whose every step is true", SFT + LONG, RIGHT, group="bounds"),
+    *(
+        Method(
+            f"true-{name}", f"sft-true, then {doc}, the rate falling to 0", (*policy, FALLING), RIGHT, "sft-true", group="bounds"
+        )
+        for name, doc, policy in (("dpo", "DPO", DPO), ("step-dpo", "Step-DPO", STEP_DPO))
+    ),
     Method("dpo-nll", "DPO with the NLL of the chosen, weight 1", DPO + NLL, group="losses"),
     _full_step("nll", "with the NLL of the chosen, weight 1", "losses", policy=NLL),
     *(
@@ -183,7 +215,7 @@ METHODS: tuple[Method, ...] = (
         _full_step(score, f"solutions selected by {score}", "selection", f"pairs.score={score}")
         for score in ("min", "product", "last", "random", "diverse")
     ),
-    _full_step("margin", "pairs whose mean rewards differ by 0.1 or more", "selection", "pairs.min_margin=0.1"),
+    _full_step("margin", "pairs whose mean rewards differ by 0.001 or more", "selection", "pairs.min_margin=0.001"),
     *(
         _full_step(
             f"mc{n}", f"labels of {n} rollouts", "labels", f'step_labels={{kind="monte-carlo", n={n}, policy="early-stop"}}'

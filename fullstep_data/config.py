@@ -207,21 +207,29 @@ class StepScoresConfig(Config):
 class PairsConfig(Config):
     """Stage `pairs`: the `top` highest-scored correct × the `top` lowest-scored incorrect solutions of each problem.
 
-    score: of a solution out of its step rewards; diverse = by how few other solutions of its problem take its steps: the rarest
-    right ways against the most usual wrong ones, whatever the rewards. agreed: leave out the solutions on whose first wrong step
-    the labellers disagree (see side_labels). min_margin: leave out pairs whose scores are closer than this.
+    score: of a solution out of its step rewards, or whatever the rewards out of the steps alone. diverse = by how few other
+    solutions of its problem take its steps: the rarest right ways against the most usual wrong ones. usual = by which share of
+    the right samples of its problem takes its least usual step, so that what is right by luck comes last; it wants steps short
+    enough to be met again. agreed: leave out the solutions on whose first wrong step the labellers disagree (see side_labels).
+    min_score: leave out right solutions that score less. min_margin: leave out pairs whose scores are closer than this.
     """
 
     top: int = Field(default=4, ge=1)
-    score: Literal["mean", "min", "product", "last", "random", "diverse"] = "mean"
+    score: Literal["mean", "min", "product", "last", "random", "diverse", "usual"] = "mean"
     seed: int = 0
     agreed: bool = Field(default=False, exclude_if=lambda agreed: not agreed)
+    min_score: float | None = Field(default=None, exclude_if=lambda score: score is None)
     min_margin: float = Field(default=0.0, exclude_if=lambda margin: margin == 0.0)
+
+    @property
+    def by_steps(self) -> bool:
+        """Does the score look at the steps, not at their rewards?"""
+        return self.score in ("diverse", "usual")
 
     @model_validator(mode="after")
     def _one_way_at_a_time(self) -> "PairsConfig":
-        if self.agreed and self.score == "diverse":
-            raise ValueError('agreed = true and score = "diverse" do not go together: choose one')
+        if self.agreed and self.by_steps:
+            raise ValueError(f'agreed = true and score = "{self.score}" do not go together: choose one')
         return self
 
 

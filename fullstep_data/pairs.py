@@ -27,7 +27,8 @@ reward, and `random`, a hash. `report.queries` has all but that in SQL.
 """
 
 FIT = ""
-UNFIT = (FIT, "not scored", "labellers disagree", "duplicate text", "outcome undecided")
+LOW = "score below min_score"
+UNFIT = (FIT, "not scored", LOW, "labellers disagree", "duplicate text", "outcome undecided")
 """Why a solution cannot compete. Where several reasons hold, the later one is told."""
 
 
@@ -37,12 +38,13 @@ def pairs(problems: pl.DataFrame, solutions: pl.DataFrame, step_scores: pl.DataF
     return _selected(problems, solutions, scores, [], context.config)
 
 
-def diverse_pairs(
+def pairs_by_steps(
     problems: pl.DataFrame, solutions: pl.DataFrame, step_scores: pl.DataFrame, steps: pl.DataFrame, context: Context
 ) -> Outcome:
-    """`pairs` scored by `rarity`. step_scores: say which solutions a scorer could take, and its name."""
+    """`pairs` scored by `rarity` or `usualness`. step_scores: say which solutions a scorer could take, and its name."""
     taken = scored(step_scores, context.config.model_copy(update={"score": "last"})).drop("score")
-    scores = taken.join(rarity(solutions, steps), on="solution_id", maintain_order="left")
+    told = (rarity if context.config.score == "diverse" else usualness)(solutions, steps)
+    scores = taken.join(told, on="solution_id", maintain_order="left")
     return _selected(problems, solutions, scores, [], context.config)
 
 
@@ -75,8 +77,10 @@ def _selected(
     problems: pl.DataFrame, solutions: pl.DataFrame, scores: pl.DataFrame, left_out: list[str], config: PairsConfig
 ) -> Outcome:
     policy = f"{config.score}-top{config.top}" + (f"-seed{config.seed}" if config.score == "random" else "")
-    policy += ("-agreed" if config.agreed else "") + (f"-margin{config.min_margin:g}" if config.min_margin else "")
-    judged = candidates(solutions, scores, left_out)
+    policy += "-agreed" if config.agreed else ""
+    policy += f"-least{config.min_score:g}" if config.min_score is not None else ""
+    policy += f"-margin{config.min_margin:g}" if config.min_margin else ""
+    judged = candidates(solutions, scores, left_out, config.min_score)
     rows = paired(judged, *ranked(judged, config.top), policy)
     kept = None
     if config.min_margin:
@@ -127,9 +131,26 @@ def rarity(solutions: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def candidates(solutions: pl.DataFrame, scores: pl.DataFrame, left_out: Sequence[str] = ()) -> Candidates:
+def usualness(solutions: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
+    """solution_id, score: of the shares of its problem's right samples, copies among them, that take one of its steps the least.
+
+    A solution that comes right by two errors, or past one, takes a step that other right samples do not take.
+    """
+    right = solutions.filter("correct").select("solution_id", "problem_id")
+    taken = right.join(steps.select("solution_id", "text").unique(), on="solution_id")
+    counts = taken.group_by("problem_id", "text").agg(takers=pl.len())
+    sizes = right.group_by("problem_id").agg(size=pl.len())
+    known = steps.select("solution_id", "text").join(solutions.select("solution_id", "problem_id"), on="solution_id")
+    shares = known.join(counts, on=("problem_id", "text"), how="left").join(sizes, on="problem_id", how="left")
+    share = (pl.col("takers") / pl.col("size")).fill_null(0.0)
+    return shares.group_by("solution_id", maintain_order=True).agg(score=share.min())
+
+
+def candidates(
+    solutions: pl.DataFrame, scores: pl.DataFrame, left_out: Sequence[str] = (), least: float | None = None
+) -> Candidates:
     """All solutions, with score and scorer where they have one, and why they cannot compete. left_out: ids of solutions whose
-    labellers disagree.
+    labellers disagree. least: the score that right ones need.
     """
     if not solutions["problem_id"].is_sorted():  # samples that were drawn in several blocks
         solutions = solutions.sort("problem_id", maintain_order=True)
@@ -143,10 +164,12 @@ def candidates(solutions: pl.DataFrame, scores: pl.DataFrame, left_out: Sequence
     unfit = np.zeros(frame.height, np.int8)
     if frame["score"].null_count():
         unfit[frame["score"].is_null().to_numpy()] = 1
+    if least is not None:
+        unfit[(verdict == 1) & (frame["score"] < least).fill_null(False).to_numpy()] = UNFIT.index(LOW)
     if left_out:
-        unfit[frame["solution_id"].is_in(list(left_out)).to_numpy()] = 2
-    unfit[_copies(solutions, problem)] = 3
-    unfit[verdict < 0] = 4
+        unfit[frame["solution_id"].is_in(list(left_out)).to_numpy()] = UNFIT.index("labellers disagree")
+    unfit[_copies(solutions, problem)] = UNFIT.index("duplicate text")
+    unfit[verdict < 0] = UNFIT.index("outcome undecided")
     return Candidates(frame, problem, (unfit == 0) & (verdict == 1), unfit)
 
 
@@ -248,8 +271,10 @@ def _without_pairs(problems: pl.DataFrame, judged: Candidates, kept: set[str] | 
     last = np.flatnonzero(np.diff(judged.problem, append=-1))
     right = np.bincount(judged.problem, judged.right, minlength=last.size)
     wrong = np.bincount(judged.problem, judged.wrong, minlength=last.size)
+    low = np.bincount(judged.problem, judged.unfit == UNFIT.index(LOW), minlength=last.size)
     ids = judged.frame["problem_id"][last].to_list()
     found = dict(zip(ids, zip(right.tolist(), wrong.tolist(), strict=True), strict=True))
+    scored_low = dict(zip(ids, (low > 0).tolist(), strict=True))
     for key in problems["problem_id"].sort().to_list():
         match found.get(key):
             case None:
@@ -257,7 +282,7 @@ def _without_pairs(problems: pl.DataFrame, judged: Candidates, kept: set[str] | 
             case (0, 0):
                 yield key, "no usable solution"
             case (0, _):
-                yield key, "no correct solution"
+                yield key, "no correct solution of such a score" if scored_low[key] else "no correct solution"
             case (_, 0):
                 yield key, "no incorrect solution"
             case _ if kept is not None and key not in kept:

@@ -26,7 +26,7 @@ from fullstep_data.config import (
 )
 from fullstep_data.consensus import ConsensusConfig, consensus
 from fullstep_data.judge_labels import judge_key, judge_labels
-from fullstep_data.pairs import agreed_pairs, diverse_pairs, pairs
+from fullstep_data.pairs import agreed_pairs, pairs, pairs_by_steps
 from fullstep_data.policy import next_step_policy, policy
 from fullstep_data.predictions import predictions, predictions_key
 from fullstep_data.prm import prm
@@ -255,7 +255,7 @@ def stages_of(recipe: DataRecipe) -> tuple[Stage, ...]:
     rest = PIPELINE[place + 1 :]
     if not isinstance(recipe.step_scores.format, OurFormat):
         rest = tuple(_public(stage) if stage.name == "step_scores" else stage for stage in rest)
-    rest = tuple(map(_diverse, rest)) if recipe.pairs.score == "diverse" else rest
+    rest = tuple(map(_scored_by_steps, rest)) if recipe.pairs.by_steps else rest
     if not recipe.side_labels:
         return (*PIPELINE[:place], *labelling, *rest)
     sides = tuple(_side(number, labels) for number, labels in enumerate(recipe.side_labels, start=1))
@@ -299,9 +299,9 @@ def _public(stage: Stage) -> Stage:
     return replace(stage, run=public_step_scores, reads=(*stage.reads, Read("problems")))
 
 
-def _diverse(stage: Stage) -> Stage:
+def _scored_by_steps(stage: Stage) -> Stage:
     read = Read("steps", columns=("solution_id", "step_index", "text"))
-    return replace(stage, run=diverse_pairs, reads=(*stage.reads, read)) if stage.name == "pairs" else stage
+    return replace(stage, run=pairs_by_steps, reads=(*stage.reads, read)) if stage.name == "pairs" else stage
 
 
 def _agreed(stage: Stage) -> Stage:

@@ -10,9 +10,11 @@ count as wrong and marks after the last step count for nothing, as the benchmark
 PRM's way: `Step k: …` lines, or paragraphs.
 """
 
+import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
@@ -96,6 +98,10 @@ def read_judged(text: str, limit: int | None = None) -> list[Judged]:
             raise InputError(f"{name} has no part {part!r}", where=text, next_step=f"its parts: {', '.join(bench.splits)}")
         splits = [part] if part else bench.splits
         return [one for split in splits for one in _taken(bench, _from_hub(bench, split, limit), text, split)]
+    near = difflib.get_close_matches(name, BENCHMARKS)
+    if near and not Path(text).exists():
+        step = f"did you mean {near[0]}? Sets: {', '.join(BENCHMARKS)}, or a file in the form of one"
+        raise InputError(f"there is no such file, dataset or set: {text}", where="--data", next_step=step)
     found = list(islice(records(text), limit))
     return _taken(_bench_of(found[0][1], text), found, text, text)
 

@@ -1,13 +1,14 @@
 """Selection: top-T correct × bottom-T incorrect by the aggregated reward, ties by a stable hash, every problem accounted for."""
 
 import hashlib
+from typing import Literal
 
 import polars as pl
 import pytest
 
 from fullstep_data.config import PairsConfig
 from fullstep_data.consensus import DISAGREE
-from fullstep_data.pairs import agreed_pairs, diverse_pairs, pairs
+from fullstep_data.pairs import agreed_pairs, pairs, pairs_by_steps
 from fullstep_data.stage import Context
 from schemas import TABLES
 from schemas.ids import content_id
@@ -233,7 +234,7 @@ def test_diverse_takes_the_rarest_right_way_and_the_most_usual_wrong_one() -> No
     steps = pl.DataFrame(
         [{"solution_id": key, "step_index": index, "text": step} for key, way in ways.items() for index, step in enumerate(way)]
     )
-    outcome = diverse_pairs(*frames, steps, Context(PairsConfig(score="diverse", top=1), {}))
+    outcome = pairs_by_steps(*frames, steps, Context(PairsConfig(score="diverse", top=1), {}))
     TABLES["pairs"].check(outcome.rows, "test")
     row = outcome.rows.row(0, named=True)
     assert (row["chosen_id"], row["rejected_id"], row["policy"]) == ("c", "d", "diverse-top1")
@@ -241,6 +242,43 @@ def test_diverse_takes_the_rarest_right_way_and_the_most_usual_wrong_one() -> No
     assert chosen_rejected(select(answers, ways, top=1)) == [("b", "e")]
 
 
-def test_diverse_and_agreed_are_not_asked_for_together() -> None:
+def test_usual_takes_the_way_that_most_right_samples_take() -> None:
+    """Four right samples, of which a and f are copies. Step x is taken by a, b, f; y by a, f; z by b, c; u by c; w, v by none.
+
+    Least usual step of a: 2/4, of b: 2/4, of c: 1/4; of the wrong d (x, then w) and e (w, then v): 0. The rewards say c.
+    """
+    ways = {"a": "xy", "b": "xz", "c": "zu", "d": "xw", "e": "wv", "f": "xy"}
+    right = {"a", "b", "c", "f"}
+    answers = {key: ("p", key in right, [0.9 if key == "c" else 0.1] * 2) for key in ways}
+    frames = given(answers, ways)
+    steps = pl.DataFrame(
+        [{"solution_id": key, "step_index": index, "text": step} for key, way in ways.items() for index, step in enumerate(way)]
+    )
+
+    def taken(**config: object):
+        return pairs_by_steps(*frames, steps, Context(PairsConfig(score="usual", **config), {}))  # type: ignore[arg-type]
+
+    rows = taken().rows
+    assert dict(rows.select("chosen_id", "chosen_score").unique().rows()) == {"a": 0.5, "b": 0.5, "c": 0.25}
+    assert set(rows["rejected_score"]) == {0.0}
+    assert set(rows["policy"]) == {"usual-top4"}
+    some = taken(min_score=0.3)
+    assert set(some.rows["chosen_id"]) == {"a", "b"}
+    assert set(some.rows["rejected_id"]) == {"d", "e"}
+    assert set(some.rows["policy"]) == {"usual-top4-least0.3"}
+    assert ("c", "score below min_score") in some.rejects.select("key", "reason").rows()
+    none = taken(min_score=0.6)
+    assert none.rows.is_empty()
+    assert ("p", "no correct solution of such a score") in none.rejects.select("key", "reason").rows()
+
+
+def test_least_score_is_asked_of_right_solutions_by_any_score() -> None:
+    answers = {"a": ("p", True, [0.9, 0.2]), "b": ("p", True, [0.5, 0.5]), "c": ("p", False, [0.1, 0.1])}
+    assert chosen_rejected(select(answers, score="min", min_score=0.3)) == [("b", "c")]
+    assert len(chosen_rejected(select(answers, score="min"))) == 2
+
+
+@pytest.mark.parametrize("score", ["diverse", "usual"])
+def test_scores_by_steps_and_agreed_are_not_asked_for_together(score: Literal["diverse", "usual"]) -> None:
     with pytest.raises(ValueError, match="do not go together"):
-        PairsConfig(score="diverse", agreed=True)
+        PairsConfig(score=score, agreed=True)

@@ -98,6 +98,14 @@ def test_a_file_in_the_form_of_neither_is_told_what_to_do(tmp_path: Path) -> Non
     assert "import it" in caught.value.next_step
 
 
+def test_a_set_that_is_misspelt_is_told_its_near_name(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file, dataset or set") as caught:
+        read_judged("procesbench/gsm8k")
+    assert "did you mean processbench?" in (caught.value.next_step or "")
+    with pytest.raises(InputError, match="there is no such file"):
+        read_judged(str(tmp_path / "mine.jsonl"))
+
+
 def test_the_parts_come_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[HubSource] = []
 
