@@ -192,14 +192,17 @@ def experiment(name: str, out: Path, study: Study) -> None:
     begun = datetime.now(UTC)
     settle(out, name, study)
     gc.freeze()  # accelerate collects garbage before each training, and half a million objects of imports are never any
-    with progress() as reporter:
-        for seed in study.seeds:
-            for family in study.families:
-                kind = World if name == BENCH else RecipeWorld
-                world = kind(name, out / family / f"seed-{seed}", family, seed, study, reporter)
-                for part in (None, *study.methods):
-                    world.do(part)
-                    _record(out, begun, study.command)
+    try:
+        with progress() as reporter:
+            for seed in study.seeds:
+                for family in study.families:
+                    kind = World if name == BENCH else RecipeWorld
+                    world = kind(name, out / family / f"seed-{seed}", family, seed, study, reporter)
+                    for part in (None, *study.methods):
+                        world.do(part)
+                        _record(out, begun, study.command)
+    finally:
+        gc.unfreeze()  # else nanobind, at the end of the process, takes what was frozen for leaked and says so
     tables = collect(out)
     write_figure(compared(tables["results"], tables["answers"]), out / "results.png")
     show(experiment_summary(tables, out))

@@ -146,6 +146,10 @@ def experiment_summary(tables: Mapping[str, pl.DataFrame], out: Path) -> list[Re
     for family in found["family"].unique().sort():
         own = found.filter(family=family)
         note = f"greedy accuracy on test problems, mean ± standard error over seeds; differences to {own['against'][0]}"
+        if own["accuracy"].max() == 0:
+            note = (
+                "no method answers a single test problem, so nothing is compared: take a stronger model or easier problems"
+            )
         blocks.append(section(f"Methods, {family}", method_table(own), Text(note, style="dim")))
     rules = by_rule(tables["results"])
     if rules["decoding"].n_unique() > 1:
@@ -164,6 +168,7 @@ def method_table(rows: pl.DataFrame) -> Table:
     """One row per method of a family."""
     right = ("seeds", "test", "difference", "p seeds", "fixed", "broken", "p problems", "drawn", "CPU s")
     view = plain_table("method", *right[:7], "learning rates", *right[7:], right=right)
+    view.columns[0].no_wrap = True
     for row in rows.iter_rows(named=True):
         view.add_row(row["method"], *cells(row))
     return view

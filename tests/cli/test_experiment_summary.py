@@ -94,3 +94,12 @@ def test_the_summary_names_methods_rules_and_figures() -> None:
         screen.print(*experiment_summary(tables(), Path("out/study")))
     for word in ("Methods, facts", "full-step", "+25.0 ± 0.0", "sc@8", "PRM AUC", "python -m cli.results out/study"):
         assert word in shown.get()
+
+
+def test_where_nothing_is_answered_nothing_is_compared() -> None:
+    found = tables()
+    found["results"] = found["results"].with_columns(test_accuracy=pl.lit(0.0), test_correct=pl.lit(0, pl.Int32))
+    screen = console()
+    with screen.capture() as shown:
+        screen.print(*experiment_summary(found, Path("out/study")))
+    assert "nothing is compared" in shown.get()
