@@ -1,68 +1,129 @@
-"""What bounds a study of the bench: do test problems ask for operations that no chosen solution shows?
+"""What bounds a study of the bench: what selections choose, and where answers to test problems first go wrong.
 
-    by_unseen(unseen(folder), answers)      # family, method, and the share of right answers with 0, 1, 2, 3 or more of them
+    selections(folder)      # family, selection: how many solutions it chooses, and which share of them holds a false step
+    errors(folder)          # family, method: false steps by how many chosen solutions of the shared data show the operation
 
-A task is an operation with its values, as 34+6; those of a problem are the ones of its right solution.
+A task is an operation with its values, as 34+6. Up to its first false step an answer stands where the right solution does, so the
+task that it meets there is the right solution's. Truth is the bench's own, not a label.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import polars as pl
 
 from cli.experiment_methods import BASE
 from cli.experiment_reading import in_order
-from fullstep_data.arithmetic import FamilyName, tasks, tasks_in
-from fullstep_data.store import Store
+from fullstep_data.arithmetic import FamilyName, tasks, tasks_in, verdicts
+from fullstep_data.store import Store, Version
 
-MANY = 3
-"""So many or more count as one."""
-UNSEEN: dict[str, pl.DataType] = {
-    "family": pl.String(),
-    "seed": pl.Int32(),
-    "problem_id": pl.String(),
-    "unseen": pl.Int64(),
-}
+SHOWN = ("never", "once", "often")
+"""How many chosen solutions show a task: none, one, more."""
+RESULT, OPERATION = "wrong result", "another operation"
+"""What a first false step is: the operation that is due, worked out falsely, or not that operation."""
 
 
-def unseen(folder: Path) -> pl.DataFrame:
-    """Columns UNSEEN, a row per test problem of every seed that is begun: how many of its tasks no chosen solution of the shared
-    data shows, at most MANY.
+def selections(folder: Path) -> pl.DataFrame:
+    """family, selection (column `policy` of `pairs`, with the labels where they are not outcomes), chosen: solutions per training
+    problem; problems: share of the training problems with a chosen one; false: share of the chosen with a false step; tasks: how
+    many they show. Means over seeds; of each selection the latest version of a seed's shared data.
     """
-    frames = [pl.DataFrame(schema=UNSEEN)]
-    for tested in sorted(folder.glob(f"*/seed-*/{BASE}/results.parquet")):
-        world = tested.parent.parent
-        data = Store.open(world / "data").version(1)
-        chosen = data.frame("solutions").join(data.frame("pairs"), left_on="solution_id", right_on="chosen_id", how="semi")
-        asked = Store.open(tested.parent / "test").version().frame("predictions").filter(decoding="greedy")
+    rows: list[dict[str, Any]] = []
+    for world in _worlds(folder):
+        store = Store.open(world / "data")
+        made = [version for version in map(store.version, store.numbers()) if version.table("pairs").rows]
+        latest = {_selection(version): version for version in made}
+        rows += [_of_world(world) | {"selection": name, **_chosen_of(version)} for name, version in latest.items()]
+    names = ("chosen", "problems", "false", "tasks")
+    schema = {"family": pl.String, "seed": pl.Int64, "selection": pl.String} | dict.fromkeys(names, pl.Float64)
+    means = pl.DataFrame(rows, schema=schema).group_by("family", "selection", maintain_order=True)
+    return means.agg(pl.len().alias("seeds"), *(pl.col(name).mean() for name in names)).sort("family", "false", "selection")
+
+
+def errors(folder: Path) -> pl.DataFrame:
+    """family, method, then for each of SHOWN the share of false steps among those that meet such a task; few: the share of
+    steps that meet one of the first two; rare: share of first false steps that do; result: share of first false steps that are
+    RESULT. Over the greedy answers of all seeds, up to the first false step of each.
+    """
+    found: dict[tuple[str, str], Counter[tuple[str, bool, str]]] = {}
+    for world in _worlds(folder):
         family = cast("FamilyName", world.parent.name)
-        counts = counted(family, chosen["text"].to_list(), asked["question"].to_list())
-        who = {"family": family, "seed": int(world.name.removeprefix("seed-"))}
-        frames.append(
-            pl.DataFrame(
-                [who | {"problem_id": key, "unseen": count} for key, count in zip(asked["problem_id"], counts, strict=True)],
-                schema=UNSEEN,
-            )
-        )
-    return pl.concat(frames)
+        shown = Counter(task for text in _chosen(Store.open(world / "data").version(1))["text"] for task in set(tasks_in(text)))
+        for tested in sorted(world.glob("*/results.parquet")):
+            asked = Store.open(tested.parent / "test").version().frame("predictions").filter(decoding="greedy")
+            counts = found.setdefault((family, tested.parent.name), Counter())
+            for question, text in asked.select("question", "text").iter_rows():
+                counts.update(met(family, question, text, shown))
+    rows = [{"family": family, "method": name, **shares(counts)} for (family, name), counts in found.items()]
+    texts = dict.fromkeys(("family", "method"), pl.String)
+    numbers = dict.fromkeys((*SHOWN, "few", "rare", "result"), pl.Float64)
+    return in_order(pl.DataFrame(rows, schema=texts | numbers))
 
 
-def counted(family: FamilyName, chosen: Sequence[str], questions: Sequence[str]) -> list[int]:
-    """[questions] how many tasks of its right solution no chosen solution shows, at most MANY."""
-    shown = {task for text in chosen for task in tasks_in(text)}
-    return [min(MANY, sum(task not in shown for task in tasks(family, question))) for question in questions]
+def met(family: FamilyName, question: str, text: str, shown: Mapping[str, int]) -> Iterator[tuple[str, bool, str]]:
+    """Of each step of an answer up to the first false one, of those that have a task: which of SHOWN, is it true, and what it is
+    if it is false. An answer that goes on past the last operation, or ends before it, errs there without a task.
+    """
+    due = tasks(family, question)
+    steps = text.splitlines(keepends=True)
+    for task, step, true in zip(due, steps, verdicts(family, question, steps), strict=False):
+        yield SHOWN[min(2, shown.get(task, 0))], true, RESULT if tasks_in(step) == [task] else OPERATION
+        if not true:
+            return
 
 
-def by_unseen(rows: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
-    """family, method, and for each number of unseen tasks the share of right answers, over the problems of all seeds."""
-    both = answers.join(rows, on=("family", "seed", "problem_id"))
-    shares = both.group_by("family", "method", "unseen").agg(pl.col("correct").mean())
-    return in_order(shares.sort("unseen").pivot("unseen", index=["family", "method"], values="correct", maintain_order=True))
+def shares(counts: Mapping[tuple[str, bool, str], int]) -> dict[str, float | None]:
+    """The shares that `errors` tells, of the counts of what `met` says."""
+    steps, false, wrong_result = Counter[str](), Counter[str](), 0
+    for (shown, true, kind), many in counts.items():
+        steps[shown] += many
+        false[shown] += many * (not true)
+        wrong_result += many * (not true and kind == RESULT)
+    rare = [sum(count[kind] for kind in SHOWN[:2]) for count in (steps, false)]
+    return {
+        **{kind: _share(false[kind], steps[kind]) for kind in SHOWN},
+        "few": _share(rare[0], steps.total()),
+        "rare": _share(rare[1], false.total()),
+        "result": _share(wrong_result, false.total()),
+    }
 
 
-def of_problems(rows: pl.DataFrame) -> pl.DataFrame:
-    """family, and for each number of unseen tasks the share of the test problems that have so many."""
-    counts = rows.group_by("family", "unseen").agg(share=pl.len())
-    shares = counts.with_columns(pl.col("share") / pl.col("share").sum().over("family"))
-    return shares.sort("family", "unseen").pivot("unseen", index="family", values="share", maintain_order=True)
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _worlds(folder: Path) -> Sequence[Path]:
+    """The folders of seeds that are begun."""
+    return [tested.parent.parent for tested in sorted(folder.glob(f"*/seed-*/{BASE}/results.parquet"))]
+
+
+def _of_world(world: Path) -> dict[str, Any]:
+    return {"family": world.parent.name, "seed": int(world.name.removeprefix("seed-"))}
+
+
+def _selection(version: Version) -> str:
+    labels = version.manifest.recipe["step_labels"]
+    told = "" if labels["kind"] == "outcome" else f", labels {labels['kind']}" + (f" n={labels['n']}" if "n" in labels else "")
+    return f"{version.frame('pairs')['policy'][0]}{told}"
+
+
+def _chosen(version: Version) -> pl.DataFrame:
+    return version.frame("solutions").join(version.frame("pairs"), left_on="solution_id", right_on="chosen_id", how="semi")
+
+
+def _chosen_of(version: Version) -> dict[str, float]:
+    problems = version.frame("problems").filter(split="train")
+    family = cast("FamilyName", version.manifest.recipe["problems"]["source"]["family"])
+    chosen = _chosen(version).join(problems.select("problem_id", "question"), on="problem_id")
+    true = [
+        all(verdicts(family, question, text.splitlines(keepends=True)))
+        for question, text in chosen.select("question", "text").rows()
+    ]
+    return {
+        "chosen": chosen.height / problems.height,
+        "problems": chosen["problem_id"].n_unique() / problems.height,
+        "false": 1 - sum(true) / chosen.height,
+        "tasks": float(len({task for text in chosen["text"] for task in tasks_in(text)})),
+    }

@@ -46,6 +46,11 @@ class Method:
         return any("problems.source" in key or 'kind="truth"' in key for key in (*self.data, *self.prm))
 
     @property
+    def knows_truth(self) -> bool:
+        """Does it learn from the truth of steps, which only a bench can tell?"""
+        return any('kind="truth"' in key for key in self.data)
+
+    @property
     def changes(self) -> tuple[str, ...]:
         """All that it changes, as a page shows it."""
         start = [f"policy.base = that of {self.after}"] if self.after else []
@@ -74,6 +79,8 @@ LONG = ("policy.epochs=4", FALLING)
 LONGER = ("policy.epochs=10", FALLING)
 USUAL = ("pairs.score=usual", "pairs.min_score=0.5")
 """Of the right solutions only those each of whose steps at least half of the right samples of the problem take."""
+COPIES = ("pairs.top=16", "pairs.copies=true")
+"""All right samples, each as often as it was drawn: what comes right by luck, which is rare, counts little."""
 RIGHT = (*TRUE, "pairs.score=min", "pairs.min_score=1")
 """Of the right solutions only those whose every step is true: what no selection can better."""
 OTHERS = "problems.source.first=100000"
@@ -185,6 +192,18 @@ METHODS: tuple[Method, ...] = (
             USUAL,
             "sft-usual",
             group="usual",
+        )
+        for name, doc, policy in (("dpo", "DPO", DPO), ("step-dpo", "Step-DPO", STEP_DPO))
+    ),
+    Method("sft-copies", "sft-long on all right samples, each as often as it was drawn", SFT + LONG, COPIES, group="copies"),
+    *(
+        Method(
+            f"copies-{name}",
+            f"sft-copies, then {doc}, the rate falling to 0",
+            (*policy, FALLING),
+            COPIES,
+            "sft-copies",
+            group="copies",
         )
         for name, doc, policy in (("dpo", "DPO", DPO), ("step-dpo", "Step-DPO", STEP_DPO))
     ),

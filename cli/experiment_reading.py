@@ -23,6 +23,11 @@ BOUNDS = (
 )
 """What `bounds` is made of."""
 PRM_AUC = "PRM AUC, prefix-correct"
+PLAIN, ORACLE, SHARED = "sft-long", "sft-true", "mean-top4"
+"""The methods whose difference is that of the selection alone, and the selection that methods share unless they say otherwise."""
+KNOWING = [one.name for one in METHODS if one.knows_truth]
+FALSE_WEIGHT = "weight of a rejected solution on false steps, gamma {}"
+HABIT = "PRM AUC, mistakes made {}"
 SPREAD = "largest to smallest weight in a {} solution, gamma 0.5"
 
 
@@ -55,11 +60,13 @@ def against_all(results: pl.DataFrame) -> pl.DataFrame:
 
 
 def verdict(ahead: pl.DataFrame) -> str:
-    """Does the recommended method beat all others that have as many seeds clearly, in every family?"""
+    """Does the recommended method beat all others that have as many seeds clearly, in every family? Those that know the truth
+    stand apart: they say what better rewards and a better selection could bring.
+    """
     if ahead.is_empty():
         return f"`{RECIPE}` was not run."
     told: list[str] = []
-    ahead = ahead.filter(pl.col("seeds") == pl.col("seeds").max().over("family"))
+    ahead = ahead.filter(pl.col("seeds") == pl.col("seeds").max().over("family"), ~pl.col("method").is_in(KNOWING))
     for (family,), own in ahead.group_by("family", maintain_order=True):
         behind = own.filter(pl.col("ratio").is_null() | (pl.col("ratio") < CLEAR))
         closest = own.row(0, named=True)
@@ -77,29 +84,33 @@ def verdict(ahead: pl.DataFrame) -> str:
 
 
 def truth(found: pl.DataFrame, figures: pl.DataFrame) -> str:
-    """The truth about Full-Step-DPO at this scale, in one paragraph."""
-    told: list[str] = []
+    """The truth about Full-Step-DPO at this scale, a paragraph for each family."""
+    paragraphs: list[str] = []
     named = {row["figure"]: row for row in figures.iter_rows(named=True)}
     for (family,), own in found.group_by("family", maintain_order=True):
         by_name = {row["method"]: row for row in own.iter_rows(named=True)}
         if "full-step" not in by_name:
             continue
-        told.append(f"In {family} Full-Step-DPO (gamma 0.5) {_stands(by_name['full-step'])}.")
+        told = [f"In {family} Full-Step-DPO (gamma 0.5) {_stands(by_name['full-step'])}."]
         spreads = [named.get(SPREAD.format(side), {}).get(family) for side in ("chosen", "rejected")]
         if all(spread is not None for spread in spreads):
             told.append(
                 f"The largest weight of a step is {spreads[0]:.2f} times the smallest in a chosen solution and "
                 f"{spreads[1]:.2f} times in a rejected one; the AUC of the PRM for steps against the truth is "
-                f"{_figure(named, PRM_AUC, family)}."
+                f"{_figure(named, PRM_AUC, family)} (for mistakes that the base model makes nearly always: "
+                f"{_figure(named, HABIT.format('nearly always'), family)}). So the gradient goes where DPO's goes: false steps "
+                f"have {_percent(named, FALSE_WEIGHT.format('0.5'), family)} of the weight of a rejected solution, with equal "
+                f"weights {_percent(named, FALSE_WEIGHT.format('0'), family)}."
             )
         for name, what in (
-            ("full-step-true", "With true step rewards and true selection it"),
+            ("full-step-true", "With true step rewards, and solutions selected by them, it"),
             ("sft", "SFT on the chosen"),
             (RECIPE, f"The recommended `{RECIPE}`"),
         ):
             if name in by_name:
                 told.append(f"{what} {_stands(by_name[name])}.")
-    return " ".join(told)
+        paragraphs.append(" ".join(told))
+    return "\n\n".join(paragraphs)
 
 
 def bounds(figures: pl.DataFrame) -> str:
@@ -119,9 +130,49 @@ def bounds(figures: pl.DataFrame) -> str:
     return " ".join(told)
 
 
+def limits(selected: pl.DataFrame, false_steps: pl.DataFrame, results: pl.DataFrame) -> str:
+    """What of that bounds the methods, a paragraph for each family: what the shared selection chooses, where answers of the
+    PLAIN method go wrong, and what choosing none but true solutions is worth. selected, false_steps: see experiment_coverage.
+    """
+    paragraphs: list[str] = []
+    greedy = results.filter(decoding="greedy")
+    for choice in selected.filter(selection=SHARED).iter_rows(named=True):
+        family = choice["family"]
+        told = (
+            f"In {family} {100 * choice['false']:.1f} % of the chosen solutions hold a false step, though their answer is right."
+        )
+        for row in false_steps.filter(family=family, method=PLAIN).drop_nulls(("never", "rare")).iter_rows(named=True):
+            told += (
+                f" `{PLAIN}` takes a false step at {100 * row['never']:.1f} % of the operations that no chosen solution shows, "
+                f"at {100 * row['often']:.1f} % of those that two or more show. Of its first errors {100 * row['rare']:.0f} % "
+                f"are at operations shown never or once, which are {100 * row['few']:.0f} % of all."
+            )
+        true = _gap(greedy.filter(family=family), ORACLE, PLAIN)
+        paragraphs.append(f"{told} {true}".strip())
+    return "\n\n".join(paragraphs)
+
+
+def _gap(greedy: pl.DataFrame, name: str, other: str) -> str:
+    both = greedy.filter(method=name).join(greedy.filter(method=other), on="seed", suffix="_other")
+    if both.is_empty():
+        return ""
+    ahead = (both["test_accuracy"] - both["test_accuracy_other"]).to_numpy()
+    own = points(float(both["test_accuracy"].to_numpy().mean()), standard_error(both["test_accuracy"].to_numpy()))
+    difference = points(float(ahead.mean()), standard_error(ahead), sign="+")
+    return (
+        f"The same learning from chosen solutions without a false step (`{name}`) answers {own} %, {difference} points to "
+        f"`{other}` ({both.height} seeds): what a perfect selection would add."
+    )
+
+
 def _figure(named: Mapping[str, Mapping[str, Any]], name: str, family: str) -> str:
     value = named.get(name, {}).get(family)
     return "unknown" if value is None else f"{value:.2f}"
+
+
+def _percent(named: Mapping[str, Mapping[str, Any]], name: str, family: str) -> str:
+    value = named.get(name, {}).get(family)
+    return "unknown" if value is None else f"{100 * value:.1f} %"
 
 
 def _stands(row: Mapping[str, Any]) -> str:

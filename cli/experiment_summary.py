@@ -147,9 +147,7 @@ def experiment_summary(tables: Mapping[str, pl.DataFrame], out: Path) -> list[Re
         own = found.filter(family=family)
         note = f"greedy accuracy on test problems, mean ± standard error over seeds; differences to {own['against'][0]}"
         if own["accuracy"].max() == 0:
-            note = (
-                "no method answers a single test problem, so nothing is compared: take a stronger model or easier problems"
-            )
+            note = "no method answers a single test problem, so nothing is compared: take a stronger model or easier problems"
         blocks.append(section(f"Methods, {family}", method_table(own), Text(note, style="dim")))
     rules = by_rule(tables["results"])
     if rules["decoding"].n_unique() > 1:

@@ -14,9 +14,9 @@ from typing import Any
 
 import polars as pl
 
-from cli.experiment_coverage import MANY, by_unseen, of_problems, unseen
+from cli.experiment_coverage import errors, selections
 from cli.experiment_methods import BASE, METHODS, RECIPE
-from cli.experiment_reading import against_all, at_the_edge, base_band, bounds, by_length, moved, truth, verdict
+from cli.experiment_reading import against_all, at_the_edge, base_band, bounds, by_length, limits, moved, truth, verdict
 from cli.experiment_summary import by_rule, cells, compared, mean_figures, points, prm_by_method
 from cli.experiment_tables import ANSWERS, FIGURES, RESULTS, TRIALS
 from fullstep_data.store.disk import replace
@@ -28,7 +28,10 @@ CALLS = "calls"
 WIDTH, STEP = 420, 20
 """Pixels: of a panel, and of a method in it."""
 MADE = """Made from the tables of `fs-train experiment` by `python -m cli.results`; nothing here is typed by hand. The bench and
-its two families of problems are described in `fullstep_data/arithmetic/`, the methods in `cli/experiment_methods.py`."""
+its two families of problems are described in `fullstep_data/arithmetic/`, the methods in `cli/experiment_methods.py`. Commands,
+seeds and machine stand at the end."""
+ORDER = """In the order in which they were first typed. A call goes on where another has stopped, and what is finished is not made
+again; CPU-seconds are those of all calls of one command."""
 READ = """Accuracy: greedy, on test problems, by the policy whose learning rate was best on other problems (validation). They are
 answered once, when the search ends; a folder keeps its search, so no method had a longer one than another. Mean ± standard
 error over seeds, each a whole pipeline of its own: problems, taught mistakes, base model, samples, PRM, trainings. p seeds:
@@ -43,8 +46,12 @@ how many standard errors that is."""
 TRIED = f"""What was tried for a recipe that beats all others, on seeds that are not in the study. Test problems of these seeds
 were looked at as often as need was: what is shown here is how candidates were chosen, not what they are worth. Differences are
 to `{RECIPE}`, in points."""
-UNSEEN = f"""A task is an operation with the values it meets, as 34+6. Share of the test problems by how many tasks their right
-solution has that no chosen solution of the training problems shows ({MANY}: or more), and right answers among them:"""
+CHOSEN = """How many solutions a selection chooses per training problem, and which share of them holds a false step though the
+answer is right. A selection is named as in the table `pairs`; labels are outcomes unless it says otherwise. A task is an
+operation with its values, as 34+6. Where problems have fewer right solutions than are taken, every selection takes the same."""
+WRONG = """Share of false steps among those that meet a task that no chosen solution of the shared data shows, that one shows,
+that more show; then of the first errors of answers how many are at a task shown never or once, which share of all steps meets
+such tasks, and how many first errors are the right operation with a wrong result."""
 AHEAD = ("family", "method", "seeds", "difference", "in standard errors")
 MOVED = (
     """How far training moved the log-prob of a solution from the reference's, at its end: of chosen and of rejected solutions."""
@@ -80,16 +87,18 @@ def page(folder: Path, figure: str, candidates: Path | None = None) -> str:
     """The whole page as Markdown. figure: the picture's place, as seen from the page. candidates: a study of other seeds."""
     tables = read(folder)
     found = compared(tables["results"], tables["answers"])
-    calls = _calls(folder)
-    parts = ["# Results", MADE, "## Commands and machine", *(_call(call) for call in calls)]
+    selected, false_steps = selections(folder), errors(folder)
     ahead = against_all(tables["results"])
     means = mean_figures(tables["figures"])
+    parts = ["# Results", MADE, "## In short"]
     parts += [
+        verdict(ahead),
+        truth(found, means),
+        bounds(means),
+        limits(selected, false_steps, tables["results"]),
         f"![greedy accuracy by method]({figure})",
         PALE,
-        truth(found, means),
-        verdict(ahead),
-        bounds(means),
+        "## How to read the tables",
         READ,
         base_band(tables["results"]),
     ]
@@ -102,7 +111,7 @@ def page(folder: Path, figure: str, candidates: Path | None = None) -> str:
     parts += _candidates(candidates) if candidates else []
     parts += _rules(tables["results"])
     parts += _explained(tables)
-    parts += _coverage(folder, tables["answers"])
+    parts += _coverage(selected, false_steps)
     parts += [
         "## Searches",
         at_the_edge(tables["trials"], tables["results"]),
@@ -110,7 +119,8 @@ def page(folder: Path, figure: str, candidates: Path | None = None) -> str:
         _searches(tables["trials"]),
     ]
     parts += ["## What the methods are", markdown(("method", "is", "changes in the recipe"), _methods(found))]
-    return "\n\n".join(parts) + "\n"
+    parts += ["## Commands and machine", ORDER, *map(_call, _calls(folder))]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -163,29 +173,51 @@ def _candidates(folder: Path) -> list[str]:
     tables = read(folder)
     gaps = {(row["family"], row["method"]): row for row in against_all(tables["results"]).iter_rows(named=True)}
     docs = {one.name: one.doc for one in METHODS}
+    searched = tables["results"].filter(decoding="greedy").group_by("family", "method").agg(pl.col("validation_accuracy").mean())
+    validation = {(family, name): share for family, name, share in searched.iter_rows()}
     rows = []
     for row in compared(tables["results"], tables["answers"]).iter_rows(named=True):
         gap = gaps.get((row["family"], row["method"]))
         told = points(-gap["difference"], gap["error"], sign="+") if gap else ""
         name = row["method"]
-        rows.append([row["family"], name, docs.get(name, ""), str(row["seeds"]), points(row["accuracy"], row["error"]), told])
-    headers = ("family", "method", "is", "seeds", "test %", "difference")
+        search = points(validation.get((row["family"], name)), None)
+        rows.append(
+            [row["family"], name, docs.get(name, ""), str(row["seeds"]), search, points(row["accuracy"], row["error"]), told]
+        )
+    headers = ("family", "method", "is", "seeds", "validation %", "test %", "difference")
     return ["## Candidates", TRIED, *(_call(call) for call in _calls(folder)), markdown(headers, rows)]
 
 
-def _coverage(folder: Path, answers: pl.DataFrame) -> list[str]:
-    """What of the test problems the training problems show, and what methods answer of either kind."""
-    rows = unseen(folder)
-    if rows.is_empty():
+def _coverage(selected: pl.DataFrame, false_steps: pl.DataFrame) -> list[str]:
+    """What selections choose, and where answers first go wrong."""
+    if selected.is_empty():
         return []
-    shares, right = of_problems(rows), by_unseen(rows, answers)
-    columns = sorted({*shares.columns[1:], *right.columns[2:]})
-    table = [
-        [row["family"], row.get("method", "share of the problems"), *(points(row.get(name), None) for name in columns)]
-        for frame in (shares, right)
-        for row in frame.iter_rows(named=True)
+    choices = [
+        [*row[:2], str(row[2]), f"{row[3]:.2f}", points(row[4], None), points(row[5], None), f"{row[6]:.0f}"]
+        for row in selected.iter_rows()
     ]
-    return ["## What bounds them", UNSEEN, markdown(("family", "method", *columns), sorted(table, key=lambda row: row[0]))]
+    columns = ("never", "once", "often", "rare", "few", "result")
+    wrong = [
+        [*row[:2], *(points(share, None) for share in row[2:])] for row in false_steps.select("family", "method", *columns).rows()
+    ]
+    heads = (
+        "false at tasks shown never, %",
+        "once",
+        "more often",
+        "first errors at never or once, %",
+        "steps there, %",
+        "errors of the result, %",
+    )
+    return [
+        "## What is chosen",
+        CHOSEN,
+        markdown(
+            ("family", "selection", "seeds", "chosen per problem", "problems with one, %", "false, %", "tasks shown"), choices
+        ),
+        "## Where answers go wrong",
+        WRONG,
+        markdown(("family", "method", *heads), wrong),
+    ]
 
 
 def _rules(results: pl.DataFrame) -> list[str]:

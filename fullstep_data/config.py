@@ -210,13 +210,15 @@ class PairsConfig(Config):
     score: of a solution out of its step rewards, or whatever the rewards out of the steps alone. diverse = by how few other
     solutions of its problem take its steps: the rarest right ways against the most usual wrong ones. usual = by which share of
     the right samples of its problem takes its least usual step, so that what is right by luck comes last; it wants steps short
-    enough to be met again. agreed: leave out the solutions on whose first wrong step the labellers disagree (see side_labels).
+    enough to be met again. copies: solutions of one text compete as often as they were sampled, so that a training counts each as
+    often; otherwise once. agreed: leave out the solutions on whose first wrong step the labellers disagree (see side_labels).
     min_score: leave out right solutions that score less. min_margin: leave out pairs whose scores are closer than this.
     """
 
     top: int = Field(default=4, ge=1)
     score: Literal["mean", "min", "product", "last", "random", "diverse", "usual"] = "mean"
     seed: int = 0
+    copies: bool = Field(default=False, exclude_if=lambda copies: not copies)
     agreed: bool = Field(default=False, exclude_if=lambda agreed: not agreed)
     min_score: float | None = Field(default=None, exclude_if=lambda score: score is None)
     min_margin: float = Field(default=0.0, exclude_if=lambda margin: margin == 0.0)

@@ -77,10 +77,10 @@ def _selected(
     problems: pl.DataFrame, solutions: pl.DataFrame, scores: pl.DataFrame, left_out: list[str], config: PairsConfig
 ) -> Outcome:
     policy = f"{config.score}-top{config.top}" + (f"-seed{config.seed}" if config.score == "random" else "")
-    policy += "-agreed" if config.agreed else ""
+    policy += ("-copies" if config.copies else "") + ("-agreed" if config.agreed else "")
     policy += f"-least{config.min_score:g}" if config.min_score is not None else ""
     policy += f"-margin{config.min_margin:g}" if config.min_margin else ""
-    judged = candidates(solutions, scores, left_out, config.min_score)
+    judged = candidates(solutions, scores, left_out, config)
     rows = paired(judged, *ranked(judged, config.top), policy)
     kept = None
     if config.min_margin:
@@ -146,11 +146,9 @@ def usualness(solutions: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
     return shares.group_by("solution_id", maintain_order=True).agg(score=share.min())
 
 
-def candidates(
-    solutions: pl.DataFrame, scores: pl.DataFrame, left_out: Sequence[str] = (), least: float | None = None
-) -> Candidates:
+def candidates(solutions: pl.DataFrame, scores: pl.DataFrame, left_out: Sequence[str], config: PairsConfig) -> Candidates:
     """All solutions, with score and scorer where they have one, and why they cannot compete. left_out: ids of solutions whose
-    labellers disagree. least: the score that right ones need.
+    labellers disagree.
     """
     if not solutions["problem_id"].is_sorted():  # samples that were drawn in several blocks
         solutions = solutions.sort("problem_id", maintain_order=True)
@@ -164,11 +162,12 @@ def candidates(
     unfit = np.zeros(frame.height, np.int8)
     if frame["score"].null_count():
         unfit[frame["score"].is_null().to_numpy()] = 1
-    if least is not None:
-        unfit[(verdict == 1) & (frame["score"] < least).fill_null(False).to_numpy()] = UNFIT.index(LOW)
+    if config.min_score is not None:
+        unfit[(verdict == 1) & (frame["score"] < config.min_score).fill_null(False).to_numpy()] = UNFIT.index(LOW)
     if left_out:
         unfit[frame["solution_id"].is_in(list(left_out)).to_numpy()] = UNFIT.index("labellers disagree")
-    unfit[_copies(solutions, problem)] = UNFIT.index("duplicate text")
+    if not config.copies:
+        unfit[_copies(solutions, problem)] = UNFIT.index("duplicate text")
     unfit[verdict < 0] = UNFIT.index("outcome undecided")
     return Candidates(frame, problem, (unfit == 0) & (verdict == 1), unfit)
 

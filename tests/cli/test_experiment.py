@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from cli.experiment import QUICK, RATES, Study, collect, seeds_of, settle, study_of
-from cli.experiment_coverage import unseen
+from cli.experiment_coverage import errors, selections
 from cli.experiment_methods import Method, chosen
 from cli.experiment_world import World
 from schemas import InputError
@@ -138,6 +138,10 @@ def test_a_study_is_stopped_and_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
     assert found["answers"].group_by("method").len()["len"].unique().to_list() == [found["results"]["test_n"][0]]
     assert (tmp_path / "out/results.png").is_file()
     assert found["figures"].filter(figure="samples right")["value"][0] > 0.1
-    counts = unseen(tmp_path / "out")
-    assert set(counts["problem_id"]) == set(found["answers"]["problem_id"])
-    assert 1 < counts["unseen"].n_unique() <= 4
+    (choice,) = selections(tmp_path / "out").to_dicts()
+    assert choice["selection"] == "mean-top4"
+    assert 0 < choice["false"] < 0.2 < choice["problems"] < 1 < choice["chosen"]
+    wrong = {row["method"]: row for row in errors(tmp_path / "out").to_dicts()}
+    assert set(wrong) == {"base", "sft", "dpo"}
+    assert 0.05 < wrong["base"]["often"] < 0.3
+    assert 0 < wrong["base"]["few"] < 1

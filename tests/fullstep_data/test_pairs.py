@@ -278,6 +278,15 @@ def test_least_score_is_asked_of_right_solutions_by_any_score() -> None:
     assert len(chosen_rejected(select(answers, score="min"))) == 2
 
 
+def test_copies_compete_where_they_are_asked_to() -> None:
+    answers = {"a": ("p", True, [0.9]), "b": ("p", True, [0.9]), "c": ("p", False, [0.1])}
+    texts = {"a": "one", "b": "one", "c": "two"}
+    assert chosen_rejected(select(answers, texts)) == [("a", "c")]
+    both = select(answers, texts, copies=True)
+    assert sorted(chosen_rejected(both)) == [("a", "c"), ("b", "c")]
+    assert set(both.rows["policy"]) == {"mean-top4-copies"}
+
+
 @pytest.mark.parametrize("score", ["diverse", "usual"])
 def test_scores_by_steps_and_agreed_are_not_asked_for_together(score: Literal["diverse", "usual"]) -> None:
     with pytest.raises(ValueError, match="do not go together"):
