@@ -1,6 +1,7 @@
 """What bounds a study of the bench: what selections choose, and where answers to test problems first go wrong.
 
     selections(folder)      # family, selection: how many solutions it chooses, and which share of them holds a false step
+    told_apart(folder)      # family: how well the PRM, and how usual steps are, tell these from the others
     errors(folder)          # family, method: false steps by how many chosen solutions of the shared data show the operation
 
 A task is an operation with its values, as 34+6. Up to its first false step an answer stands where the right solution does, so the
@@ -13,10 +14,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import polars as pl
+from sklearn.metrics import roc_auc_score
 
 from cli.experiment_methods import BASE
 from cli.experiment_reading import in_order
 from fullstep_data.arithmetic import FamilyName, tasks, tasks_in, verdicts
+from fullstep_data.pairs import usualness
 from fullstep_data.store import Store, Version
 
 SHOWN = ("never", "once", "often")
@@ -40,6 +43,29 @@ def selections(folder: Path) -> pl.DataFrame:
     schema = {"family": pl.String, "seed": pl.Int64, "selection": pl.String} | dict.fromkeys(names, pl.Float64)
     means = pl.DataFrame(rows, schema=schema).group_by("family", "selection", maintain_order=True)
     return means.agg(pl.len().alias("seeds"), *(pl.col(name).mean() for name in names)).sort("family", "false", "selection")
+
+
+def told_apart(folder: Path) -> pl.DataFrame:
+    """family, prm, usual: AUC with which the mean reward and `usualness` rank, among the distinct right solutions of all training
+    problems, those whose every step is true above the others. Means over seeds.
+    """
+    rows: list[dict[str, Any]] = []
+    for world in _worlds(folder):
+        version = Store.open(world / "data").version(1)
+        solutions = version.frame("solutions")
+        rewards = version.frame("step_scores").group_by("solution_id").agg(prm=pl.col("reward").mean())
+        right = solutions.filter("correct").unique(("problem_id", "text"), maintain_order=True).join(rewards, on="solution_id")
+        right = right.join(usualness(solutions, version.frame("steps")), on="solution_id")
+        true = _true(version, right)
+        if len(set(true)) == 2:
+            rows.append(
+                _of_world(world)
+                | {"prm": float(roc_auc_score(true, right["prm"])), "usual": float(roc_auc_score(true, right["score"]))}
+            )
+    names = ("prm", "usual")
+    schema = {"family": pl.String, "seed": pl.Int64} | dict.fromkeys(names, pl.Float64)
+    means = pl.DataFrame(rows, schema=schema).group_by("family", maintain_order=True)
+    return means.agg(*(pl.col(name).mean() for name in names)).sort("family")
 
 
 def errors(folder: Path) -> pl.DataFrame:
@@ -113,17 +139,22 @@ def _chosen(version: Version) -> pl.DataFrame:
     return version.frame("solutions").join(version.frame("pairs"), left_on="solution_id", right_on="chosen_id", how="semi")
 
 
-def _chosen_of(version: Version) -> dict[str, float]:
-    problems = version.frame("problems").filter(split="train")
+def _true(version: Version, solutions: pl.DataFrame) -> list[bool]:
+    """[solutions] is every step true?"""
     family = cast("FamilyName", version.manifest.recipe["problems"]["source"]["family"])
-    chosen = _chosen(version).join(problems.select("problem_id", "question"), on="problem_id")
-    true = [
-        all(verdicts(family, question, text.splitlines(keepends=True)))
-        for question, text in chosen.select("question", "text").rows()
+    questions = dict(version.frame("problems").select("problem_id", "question").iter_rows())
+    return [
+        all(verdicts(family, questions[problem], text.splitlines(keepends=True)))
+        for problem, text in solutions.select("problem_id", "text").iter_rows()
     ]
+
+
+def _chosen_of(version: Version) -> dict[str, float]:
+    problems = version.frame("problems").filter(split="train").height
+    chosen = _chosen(version)
     return {
-        "chosen": chosen.height / problems.height,
-        "problems": chosen["problem_id"].n_unique() / problems.height,
-        "false": 1 - sum(true) / chosen.height,
+        "chosen": chosen.height / problems,
+        "problems": chosen["problem_id"].n_unique() / problems,
+        "false": 1 - sum(_true(version, chosen)) / chosen.height,
         "tasks": float(len({task for text in chosen["text"] for task in tasks_in(text)})),
     }

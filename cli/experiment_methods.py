@@ -59,8 +59,10 @@ class Method:
         return (*self.data, *self.policy, *start, *writer, *rewards)
 
 
-RECIPE = "usual-step-dpo"
+RECIPE = "long-dpo"
 """The recommended method, chosen on seeds that no study uses; it is tested under all decoding rules."""
+RIVALS = ("usual-step-dpo", "copies-step-dpo")
+"""Methods that were to take its place: the first by seed 0, the second by what came out of the first."""
 BASE = "base"
 """The model that all others are made from; it is measured, not trained."""
 
@@ -99,7 +101,7 @@ METHODS: tuple[Method, ...] = (
     Method("full-step-token", "Full-Step-DPO, weighting token, gamma 0.5", ('policy.weighting.kind="token"',)),
     Method("step-dpo", "Step-DPO, first error by the tree of samples", STEP_DPO),
     Method("step-dpo-oracle", "Step-DPO, first error by the truth", STEP_DPO, TRUE),
-    Method("full-step-true", "Full-Step-DPO, true rewards and true selection", (), TRUE),
+    Method("full-step-true", "Full-Step-DPO, true rewards, solutions selected by their mean", (), TRUE),
     Method("sft-sft", "SFT on the chosen, twice: the control of what follows SFT", SFT, after="sft"),
     Method("sft-dpo", "SFT on the chosen, then DPO", DPO, after="sft"),
     Method("sft-full-step", "SFT on the chosen, then Full-Step-DPO", after="sft"),

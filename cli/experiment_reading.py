@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from cli.experiment_methods import BASE, METHODS, RECIPE
+from cli.experiment_methods import BASE, METHODS, RECIPE, RIVALS
 from cli.experiment_summary import points, standard_error
 
 CLEAR = 2.0
@@ -130,9 +130,10 @@ def bounds(figures: pl.DataFrame) -> str:
     return " ".join(told)
 
 
-def limits(selected: pl.DataFrame, false_steps: pl.DataFrame, results: pl.DataFrame) -> str:
-    """What of that bounds the methods, a paragraph for each family: what the shared selection chooses, where answers of the
-    PLAIN method go wrong, and what choosing none but true solutions is worth. selected, false_steps: see experiment_coverage.
+def limits(selected: pl.DataFrame, apart: pl.DataFrame, false_steps: pl.DataFrame, results: pl.DataFrame) -> str:
+    """What of that bounds the methods, a paragraph for each family: what the shared selection chooses and could be told by, where
+    answers of the PLAIN method go wrong, and what choosing none but true solutions is worth. selected, apart, false_steps: see
+    experiment_coverage.
     """
     paragraphs: list[str] = []
     greedy = results.filter(decoding="greedy")
@@ -141,6 +142,11 @@ def limits(selected: pl.DataFrame, false_steps: pl.DataFrame, results: pl.DataFr
         told = (
             f"In {family} {100 * choice['false']:.1f} % of the chosen solutions hold a false step, though their answer is right."
         )
+        for row in apart.filter(family=family).iter_rows(named=True):
+            told += (
+                f" Of the right solutions of all problems the PRM's mean ranks those without one above the others with an AUC of "
+                f"{row['prm']:.2f}; how usual their steps are among the right samples, with {row['usual']:.2f}."
+            )
         for row in false_steps.filter(family=family, method=PLAIN).drop_nulls(("never", "rare")).iter_rows(named=True):
             told += (
                 f" `{PLAIN}` takes a false step at {100 * row['never']:.1f} % of the operations that no chosen solution shows, "
@@ -152,16 +158,38 @@ def limits(selected: pl.DataFrame, false_steps: pl.DataFrame, results: pl.DataFr
     return "\n\n".join(paragraphs)
 
 
-def _gap(greedy: pl.DataFrame, name: str, other: str) -> str:
+def rivals(results: pl.DataFrame) -> str:
+    """How the RIVALS of the recommended method stand to it, a sentence for each."""
+    told: list[str] = []
+    for name in RIVALS:
+        found = [
+            f"in {family} {_ahead(both)} points to it ({both.height} seeds)"
+            for (family,), own in results.filter(decoding="greedy").group_by("family", maintain_order=True)
+            if not (both := _paired(own, name, RECIPE)).is_empty()
+        ]
+        told += [f"`{name}`, which was to take the place of `{RECIPE}`, answers {', '.join(found)}."] if found else []
+    return " ".join(told)
+
+
+def _paired(greedy: pl.DataFrame, name: str, other: str) -> pl.DataFrame:
+    """own, ahead: accuracy of a method, and what it is ahead of another, by seed."""
     both = greedy.filter(method=name).join(greedy.filter(method=other), on="seed", suffix="_other")
+    return both.select(own="test_accuracy", ahead=pl.col("test_accuracy") - pl.col("test_accuracy_other"))
+
+
+def _ahead(both: pl.DataFrame) -> str:
+    own, ahead = (both[name].to_numpy() for name in ("own", "ahead"))
+    difference = points(float(ahead.mean()), standard_error(ahead), sign="+")
+    return f"{points(float(own.mean()), standard_error(own))} %, {difference}"
+
+
+def _gap(greedy: pl.DataFrame, name: str, other: str) -> str:
+    both = _paired(greedy, name, other)
     if both.is_empty():
         return ""
-    ahead = (both["test_accuracy"] - both["test_accuracy_other"]).to_numpy()
-    own = points(float(both["test_accuracy"].to_numpy().mean()), standard_error(both["test_accuracy"].to_numpy()))
-    difference = points(float(ahead.mean()), standard_error(ahead), sign="+")
     return (
-        f"The same learning from chosen solutions without a false step (`{name}`) answers {own} %, {difference} points to "
-        f"`{other}` ({both.height} seeds): what a perfect selection would add."
+        f"The same learning from chosen solutions without a false step (`{name}`) answers {_ahead(both)} points to `{other}` "
+        f"({both.height} seeds): what a perfect selection would add."
     )
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import polars as pl
 
-from cli.experiment_coverage import errors, selections
+from cli.experiment_coverage import errors, selections, told_apart
 from cli.experiment_methods import BASE, METHODS, RECIPE
-from cli.experiment_reading import against_all, at_the_edge, base_band, bounds, by_length, limits, moved, truth, verdict
+from cli.experiment_reading import against_all, at_the_edge, base_band, bounds, by_length, limits, moved, rivals, truth, verdict
 from cli.experiment_summary import by_rule, cells, compared, mean_figures, points, prm_by_method
 from cli.experiment_tables import ANSWERS, FIGURES, RESULTS, TRIALS
 from fullstep_data.store.disk import replace
@@ -87,15 +87,16 @@ def page(folder: Path, figure: str, candidates: Path | None = None) -> str:
     """The whole page as Markdown. figure: the picture's place, as seen from the page. candidates: a study of other seeds."""
     tables = read(folder)
     found = compared(tables["results"], tables["answers"])
-    selected, false_steps = selections(folder), errors(folder)
+    selected, apart, false_steps = selections(folder), told_apart(folder), errors(folder)
     ahead = against_all(tables["results"])
     means = mean_figures(tables["figures"])
     parts = ["# Results", MADE, "## In short"]
     parts += [
         verdict(ahead),
+        rivals(tables["results"]),
         truth(found, means),
         bounds(means),
-        limits(selected, false_steps, tables["results"]),
+        limits(selected, apart, false_steps, tables["results"]),
         f"![greedy accuracy by method]({figure})",
         PALE,
         "## How to read the tables",

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from cli.experiment import QUICK, RATES, Study, collect, seeds_of, settle, study_of
-from cli.experiment_coverage import errors, selections
+from cli.experiment_coverage import errors, selections, told_apart
 from cli.experiment_methods import Method, chosen
 from cli.experiment_world import World
 from schemas import InputError
@@ -141,6 +141,8 @@ def test_a_study_is_stopped_and_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
     (choice,) = selections(tmp_path / "out").to_dicts()
     assert choice["selection"] == "mean-top4"
     assert 0 < choice["false"] < 0.2 < choice["problems"] < 1 < choice["chosen"]
+    (apart,) = told_apart(tmp_path / "out").to_dicts()
+    assert 0.3 < apart["prm"] < apart["usual"] <= 1
     wrong = {row["method"]: row for row in errors(tmp_path / "out").to_dicts()}
     assert set(wrong) == {"base", "sft", "dpo"}
     assert 0.05 < wrong["base"]["often"] < 0.3

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.experiment_coverage import OPERATION, RESULT, SHOWN, errors, met, selections, shares
+from cli.experiment_coverage import OPERATION, RESULT, SHOWN, errors, met, selections, shares, told_apart
 
 
 def test_an_answer_is_looked_at_up_to_its_first_false_step() -> None:
@@ -33,3 +33,4 @@ def test_shares_of_steps_and_of_first_errors() -> None:
 def test_a_folder_without_seeds_has_none(tmp_path: Path) -> None:
     assert selections(tmp_path).is_empty()
     assert errors(tmp_path).is_empty()
+    assert told_apart(tmp_path).is_empty()
