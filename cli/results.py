@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from cli.experiment_coverage import errors, selections, told_apart
-from cli.experiment_methods import BASE, METHODS, RECIPE
+from cli.experiment_methods import BASE, METHODS, RECIPE, RIVALS
 from cli.experiment_reading import against_all, at_the_edge, base_band, bounds, by_length, limits, moved, rivals, truth, verdict
 from cli.experiment_summary import by_rule, cells, compared, mean_figures, points, prm_by_method
 from cli.experiment_tables import ANSWERS, FIGURES, RESULTS, TRIALS
@@ -45,7 +45,11 @@ problems, whose folder is lost; its figures had been seen before this one was ma
 how many standard errors that is."""
 TRIED = f"""What was tried for a recipe that beats all others, on seeds that are not in the study. Test problems of these seeds
 were looked at as often as need was: what is shown here is how candidates were chosen, not what they are worth. Differences are
-to `{RECIPE}`, in points."""
+to `{RECIPE}`, in points. `{RIVALS[0]}` was the best of them on validation, mean of both families, and was named before any seed
+of the study had answered by it. It takes right solutions only if half of the right samples take each of their steps; where a
+problem has many right ways, that takes most of them away. So `{RIVALS[1]}` was made, after the study had shown the first to fail
+in facts: for it the study's test problems are no fresh ones. Neither was tried on further seeds. Candidates whose names are in a
+command but not in the table were run again under the names that they have now."""
 CHOSEN = """How many solutions a selection chooses per training problem, and which share of them holds a false step though the
 answer is right. A selection is named as in the table `pairs`; labels are outcomes unless it says otherwise. A task is an
 operation with its values, as 34+6. Where problems have fewer right solutions than are taken, every selection takes the same."""

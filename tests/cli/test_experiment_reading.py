@@ -100,10 +100,10 @@ def test_what_limits_is_told_of_choice_errors_and_a_perfect_selection() -> None:
     assert told == (
         "In facts 12.5 % of the chosen solutions hold a false step, though their answer is right. Of the right solutions of all "
         "problems the PRM's mean ranks those without one above the others with an AUC of 0.50; how usual their steps are among "
-        "the right samples, with 0.88. `sft-long` takes a false step at 5.0 % of the operations that no chosen solution "
-        "shows, at 1.0 % of those that two or more show. Of its first errors 75 % are at operations shown never or once, which are 20 % of all. The same learning from chosen solutions without a "
-        "false step (`sft-true`) answers 65.0 ± 5.0 %, +5.0 ± 5.0 points to `sft-long` (2 seeds): what a perfect "
-        "selection would add."
+        "the right samples, with 0.88. `sft-long` takes a false step at 5.0 % of the operations that no chosen solution shows, "
+        "at 1.0 % of those that two or more show. Of its first errors 75 % are at operations shown never or once, which are 20 % "
+        "of all. The same learning from chosen solutions without a false step (`sft-true`) answers 65.0 ± 5.0 %, +5.0 ± 5.0 "
+        "points to `sft-long` (2 seeds): what a perfect selection would add."
     )
     assert limits(selected, apart, pl.DataFrame([row]), results()).endswith("which are 20 % of all.")
     assert limits(selected.clear(), apart, pl.DataFrame([row]), gained) == ""
