@@ -9,9 +9,11 @@ import pytest
 from fullstep_data.config import PairsConfig
 from fullstep_data.consensus import DISAGREE
 from fullstep_data.pairs import agreed_pairs, pairs, pairs_by_steps
+from fullstep_data.pipeline import stages_of
 from fullstep_data.stage import Context
 from schemas import TABLES
 from schemas.ids import content_id
+from tests.fullstep_data.test_config import recipe
 from tests.fullstep_data.test_steps import solution
 
 
@@ -285,6 +287,14 @@ def test_copies_compete_where_they_are_asked_to() -> None:
     both = select(answers, texts, copies=True)
     assert sorted(chosen_rejected(both)) == [("a", "c"), ("b", "c")]
     assert set(both.rows["policy"]) == {"mean-top4-copies"}
+
+
+@pytest.mark.parametrize("score", ["diverse", "usual", "mean"])
+def test_a_build_hands_the_steps_to_scores_that_look_at_them(score: str) -> None:
+    (stage,) = [stage for stage in stages_of(recipe(pairs={"score": score})) if stage.name == "pairs"]
+    by_steps = score != "mean"
+    assert ("steps" in [read.table for read in stage.reads]) == by_steps
+    assert stage.run is (pairs_by_steps if by_steps else pairs)
 
 
 @pytest.mark.parametrize("score", ["diverse", "usual"])
