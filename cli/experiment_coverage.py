@@ -83,8 +83,8 @@ def errors(folder: Path) -> pl.DataFrame:
             for question, text in asked.select("question", "text").iter_rows():
                 counts.update(met(family, question, text, shown))
     rows = [{"family": family, "method": name, **shares(counts)} for (family, name), counts in found.items()]
-    texts = dict.fromkeys(("family", "method"), pl.String)
-    numbers = dict.fromkeys((*SHOWN, "few", "rare", "result"), pl.Float64)
+    texts: dict[str, Any] = dict.fromkeys(("family", "method"), pl.String)
+    numbers: dict[str, Any] = dict.fromkeys((*SHOWN, "few", "rare", "result"), pl.Float64)
     return in_order(pl.DataFrame(rows, schema=texts | numbers))
 
 
