@@ -79,7 +79,8 @@ def verdict(ahead: pl.DataFrame) -> str:
                 f"{', '.join(f'`{name}`' for name in behind['method'])} (smallest difference: {gap})"
             )
     clear = ahead.filter(pl.col("ratio").is_null() | (pl.col("ratio") < CLEAR)).is_empty()
-    head = "beats every other method" if clear else f"does not beat every other method by {CLEAR:g} standard errors:"
+    others = "every other method that does not know the truth"
+    head = f"beats {others}" if clear else f"does not beat {others} by {CLEAR:g} standard errors:"
     return f"`{RECIPE}` {head} {'; '.join(told)}."
 
 

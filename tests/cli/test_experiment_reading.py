@@ -42,7 +42,7 @@ def test_the_recommended_method_against_all_others() -> None:
     assert ahead["error"].to_list() == pytest.approx([0.09, 0.09, 0.04])
     assert ahead["ratio"].to_list() == pytest.approx([0.21 / 0.09, 0.21 / 0.09, 9.0])
     assert verdict(ahead) == (
-        f"`{RECIPE}` beats every other method in facts by at least 2.3 standard errors "
+        f"`{RECIPE}` beats every other method that does not know the truth in facts by at least 2.3 standard errors "
         "(smallest difference: +21.0 ± 9.0 points to `dpo`)."
     )
 
@@ -51,11 +51,14 @@ def test_a_recommended_method_that_is_not_clearly_ahead_is_said_to_be_so() -> No
     """To a dpo of .5 and .92: .4 and 0, mean .2, error .2: 1 of them."""
     ahead = against_all(pl.concat([results(SHARES | {"dpo": (0.5, 0.92)}), results(family="skill")]))
     told = verdict(ahead)
-    assert "does not beat every other method by 2 standard errors: in facts 2 of 3, but not `dpo`" in told
+    assert (
+        "does not beat every other method that does not know the truth by 2 standard errors: in facts 2 of 3, but not `dpo`"
+        in told
+    )
     assert "in skill by at least 2.3" in told
     few = results({"sft": (0.95, 0.0)}).filter(seed=0)
     assert verdict(against_all(pl.concat([results(), few]))).startswith(
-        f"`{RECIPE}` beats every other method in facts by at least"
+        f"`{RECIPE}` beats every other method that does not know the truth in facts by at least"
     )
     assert verdict(against_all(results({"dpo": (0.1, 0.2)}))) == f"`{RECIPE}` was not run."
 
@@ -121,7 +124,7 @@ def test_rivals_stand_beside_the_recommended_method() -> None:
 def test_methods_that_know_the_truth_stand_apart_from_the_verdict() -> None:
     ahead = against_all(results(SHARES | {"sft-true": (0.95, 0.99)}))
     assert "sft-true" in ahead["method"].to_list()
-    assert verdict(ahead).startswith(f"`{RECIPE}` beats every other method")
+    assert verdict(ahead).startswith(f"`{RECIPE}` beats every other method that does not know the truth in facts")
 
 
 def test_shares_by_the_length_of_problems() -> None:

@@ -42,7 +42,7 @@ def test_the_page_tells_commands_numbers_and_what_methods_are(study: Path) -> No
         "```bash\nfs-train experiment arithmetic --out out/study\n```",
         "1,234 CPU-seconds; 2026-11-25",
         "![greedy accuracy by method](figures/arithmetic.png)",
-        "Best: `full-step` with 75.0 ± 0.0 %, then `dpo` with 50.0 ± 0.0 %",
+        "Best of those that do not know the truth: `full-step` with 75.0 ± 0.0 %, then `dpo` with 50.0 ± 0.0 %",
         "| full-step | 2 | 75.0 ± 0.0 | +25.0 ± 0.0 |",
         "| facts | dpo | 50.0 | 25.0 |",
         "| dpo | DPO on whole solutions | `policy.weighting.gamma=0` |",
