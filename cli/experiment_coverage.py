@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 
 from cli.experiment_methods import BASE
 from cli.experiment_reading import in_order
-from fullstep_data.arithmetic import FamilyName, tasks, tasks_in, verdicts
+from fullstep_data.arithmetic import NAMES, FamilyName, tasks, tasks_in, verdicts
 from fullstep_data.pairs import usualness
 from fullstep_data.store import Store, Version
 
@@ -121,8 +121,14 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def _worlds(folder: Path) -> Sequence[Path]:
-    """The folders of seeds that are begun."""
-    return [tested.parent.parent for tested in sorted(folder.glob(f"*/seed-*/{BASE}/results.parquet"))]
+    """The folders of seeds that are begun, of a study of the bench: of other problems nobody knows which steps are true."""
+    return [
+        tested.parent.parent for tested in sorted(folder.glob(f"*/seed-*/{BASE}/results.parquet")) if _of_bench(tested.parent)
+    ]
+
+
+def _of_bench(base: Path) -> bool:
+    return base.parent.parent.name in NAMES and (base.parent / "test.jsonl").is_file()
 
 
 def _of_world(world: Path) -> dict[str, Any]:

@@ -34,7 +34,6 @@ from cli.experiment_tables import ANSWERS, FIGURES, RESULTS, TRIALS
 from fullstep_data.store.disk import replace
 from schemas import InputError
 
-FIGURE = Path("docs/figures/arithmetic.png")
 CALLS = "calls"
 """In the folder of an experiment: a file per call, with command, versions and machine."""
 WIDTH, STEP = 420, 20
@@ -108,9 +107,9 @@ def page(folder: Path, figure: str, candidates: Path | None = None) -> str:
     means = mean_figures(tables["figures"])
     parts = ["# Results", MADE, "## In short"]
     parts += [
-        f"**The recommended recipe.** {verdict(ahead)} {rivals(tables['results'])}",
-        f"**The truth about Full-Step-DPO.** {truth(found, means)}",
-        f"**What bounds all of them.** {bounds(means)}",
+        _led("The recommended recipe.", verdict(ahead), rivals(tables["results"])),
+        _led("The truth about Full-Step-DPO.", truth(found, means)),
+        _led("What bounds all of them.", bounds(means)),
         limits(selected, apart, false_steps, tables["results"]),
         f"![greedy accuracy by method]({figure})",
         PALE,
@@ -137,6 +136,12 @@ def page(folder: Path, figure: str, candidates: Path | None = None) -> str:
     parts += ["## What the methods are", markdown(("method", "is", "changes in the recipe"), _methods(found))]
     parts += ["## Commands and machine", ORDER, *map(_call, _calls(folder))]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _led(lead: str, *told: str) -> str:
+    """A paragraph under a bold lead; nothing where there is nothing to tell."""
+    text = " ".join(filter(None, told))
+    return text and f"**{lead}** {text}"
 
 
 def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -350,12 +355,14 @@ def main() -> None:
     """Write the figure, and the page to standard output."""
     parser = argparse.ArgumentParser(description="The page of an experiment, out of its tables.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--figure", type=Path, default=FIGURE)
+    parser.add_argument("--figure", type=Path, help="where to draw it, in a folder beside the page; else DIR/results.png")
     parser.add_argument("--candidates", type=Path)
     options = parser.parse_args()
     tables = read(options.folder)
-    write_figure(compared(tables["results"], tables["answers"]), options.figure)
-    sys.stdout.write(page(options.folder, f"{options.figure.parent.name}/{options.figure.name}", options.candidates))
+    figure = options.figure or options.folder / "results.png"
+    write_figure(compared(tables["results"], tables["answers"]), figure)
+    shown = f"{figure.parent.name}/{figure.name}" if options.figure else str(figure)
+    sys.stdout.write(page(options.folder, shown, options.candidates))
 
 
 if __name__ == "__main__":

@@ -34,3 +34,13 @@ def test_a_folder_without_seeds_has_none(tmp_path: Path) -> None:
     assert selections(tmp_path).is_empty()
     assert errors(tmp_path).is_empty()
     assert told_apart(tmp_path).is_empty()
+
+
+def test_a_study_of_a_recipe_has_no_truth_to_tell(tmp_path: Path) -> None:
+    """Its worlds bear the name of the recipe, and no problems of the bench."""
+    for family in ("mine", "facts"):
+        base = tmp_path / family / "seed-0" / "base"
+        base.mkdir(parents=True)
+        (base / "results.parquet").touch()
+    assert selections(tmp_path).is_empty()
+    assert errors(tmp_path).is_empty()

@@ -8,7 +8,7 @@ import pytest
 from cli.experiment_methods import RECIPE
 from cli.experiment_summary import compared
 from cli.experiment_tables import TRIALS
-from cli.results import CALLS, page, read, specification, write_figure
+from cli.results import CALLS, main, page, read, specification, write_figure
 from schemas import InputError
 from tests.cli.test_experiment_summary import tables
 
@@ -82,3 +82,16 @@ def test_the_figure_has_a_panel_per_family_and_a_point_per_method(study: Path, t
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no results"):
         read(tmp_path)
+
+
+def test_the_picture_lies_in_the_folder_unless_a_place_is_named(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["results", str(study)])
+    main()
+    assert f"![greedy accuracy by method]({study}/results.png)" in capsys.readouterr().out
+    assert (study / "results.png").is_file()
+    monkeypatch.setattr("sys.argv", ["results", str(study), "--figure", str(tmp_path / "docs/figures/mine.png")])
+    main()
+    assert "![greedy accuracy by method](figures/mine.png)" in capsys.readouterr().out
+    assert (tmp_path / "docs/figures/mine.png").is_file()
