@@ -135,6 +135,7 @@ def page(folder: Path, figure: str, candidates: Path | None = None) -> str:
     ]
     parts += ["## What the methods are", markdown(("method", "is", "changes in the recipe"), _methods(found))]
     parts += ["## Commands and machine", ORDER, *map(_call, _calls(folder))]
+    parts += ["Of the candidates:", *map(_call, _calls(candidates))] if candidates else []
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -207,7 +208,7 @@ def _candidates(folder: Path) -> list[str]:
             [row["family"], name, docs.get(name, ""), str(row["seeds"]), search, points(row["accuracy"], row["error"]), told]
         )
     headers = ("family", "method", "is", "seeds", "validation %", "test %", "difference")
-    return ["## Candidates", TRIED, *(_call(call) for call in _calls(folder)), markdown(headers, rows)]
+    return ["## Candidates", TRIED, markdown(headers, rows)]
 
 
 def _coverage(selected: pl.DataFrame, false_steps: pl.DataFrame) -> list[str]:
