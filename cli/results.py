@@ -61,6 +61,7 @@ of the study had answered by it. It takes right solutions only if half of the ri
 problem has many right ways, that takes most of them away. So `{RIVALS[1]}` was made, after the study had shown the first to fail
 in facts: for it the study's test problems are no fresh ones. Neither was tried on further seeds. Candidates whose names are in a
 command but not in the table were run again under the names that they have now."""
+LENGTHS = """Share of right answers, over the seeds that a method has: methods with fewer seeds have other problems here."""
 CHOSEN = """How many solutions a selection chooses per training problem, and which share of them holds a false step though the
 answer is right. A selection is named as in the table `pairs`; labels are outcomes unless it says otherwise. A task is an
 operation with its values, as 34+6. Where problems have fewer right solutions than are taken, every selection takes the same."""
@@ -271,7 +272,7 @@ def _explained(tables: Mapping[str, pl.DataFrame]) -> list[str]:
         return parts
     names = [f"{name} operations" for name in lengths.columns[2:]]
     rows = [[*row[:2], *(points(share, None) for share in row[2:])] for row in lengths.rows()]
-    return [*parts, "## By the length of problems", markdown(("family", "method", *names), rows)]
+    return [*parts, "## By the length of problems", LENGTHS, markdown(("family", "method", *names), rows)]
 
 
 def _numbers(frame: pl.DataFrame, *names: str) -> str:
