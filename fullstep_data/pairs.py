@@ -208,9 +208,8 @@ def paired(judged: Candidates, best: Array, rank: Array, policy: str) -> pl.Data
     place = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
     left, other = np.repeat(chosen, many), rejected[np.repeat(first, many) + place]
     high, low = judged.frame[best[left]], judged.frame[best[other]]
-    ids = content_ids("pair", high["solution_id"].to_list(), low["solution_id"].to_list(), policy)
     rows = {
-        "pair_id": pl.Series(ids, dtype=pl.String),
+        "pair_id": content_ids("pair", high["solution_id"], low["solution_id"], policy),
         "problem_id": high["problem_id"],
         "chosen_id": high["solution_id"],
         "rejected_id": low["solution_id"],
@@ -219,7 +218,7 @@ def paired(judged: Candidates, best: Array, rank: Array, policy: str) -> pl.Data
         "margin": high["score"] - low["score"],
         "chosen_rank": pl.Series(rank[left], dtype=pl.Int32),
         "rejected_rank": pl.Series(rank[other], dtype=pl.Int32),
-        "policy": pl.Series([policy]).new_from_index(0, len(ids)),
+        "policy": pl.Series([policy]).new_from_index(0, high.height),
         "scorer": high["scorer"],
     }
     return pl.DataFrame(rows)
@@ -252,9 +251,14 @@ def _copies(solutions: pl.DataFrame, problem: Array) -> Array:
     sized = problem.astype(np.uint64) << np.uint64(32) | solutions["text"].str.len_bytes().to_numpy()
     near = np.flatnonzero(pl.Series(sized).is_duplicated())
     near = near[solutions["text"][near].hash().is_duplicated().to_numpy()]
-    alike = solutions[near].with_columns(row=pl.Series(near))
-    copy = pl.int_range(pl.len()).over("problem_id", "text")
-    return alike.sort("sample_index", "solution_id").filter(copy > 0)["row"].to_numpy()
+    alike = (solutions[name][near].to_list() for name in ("sample_index", "solution_id", "text"))
+    seen: set[tuple[int, str]] = set()
+    copies: list[int] = []
+    for _, _, text, of, row in sorted(zip(*alike, problem[near].tolist(), near.tolist(), strict=True)):
+        if (of, text) in seen:
+            copies.append(row)
+        seen.add((of, text))
+    return np.array(copies, np.int64)
 
 
 def _runs_of_ties(alike: Array, rank: Array, top: int) -> Iterator[tuple[int, int]]:

@@ -6,12 +6,16 @@ sample_seed(problem_id, sample_index, run_seed) ->  an integer in [0, 2**63); ro
 
 import hashlib
 import json
-from collections.abc import Sequence
-from itertools import repeat
+from itertools import chain, pairwise, repeat
 from json.encoder import encode_basestring
 from typing import Any
 
+import polars as pl
+import pyarrow as pa
+
 ID_DIGITS = 20
+_ESCAPED = bytes((*range(32), ord("\\"), *range(128, 256)))
+"""What JSON writes in another way, besides quotes; and what is no ASCII, which may hold such."""
 
 
 def content_id(*content: Any) -> str:
@@ -19,15 +23,20 @@ def content_id(*content: Any) -> str:
     return _digest(content)[:ID_DIGITS]
 
 
-def content_ids(*content: str | Sequence[str]) -> list[str]:
-    """`content_id` of many rows at once, at half the cost. A text stands in every row; of a sequence each row has its own."""
-    if all(map(_plain, content)):
-        columns = [repeat(one) if isinstance(one, str) else one for one in content]
-        rows = map('","'.join, zip(*columns, strict=False))  # repeat has no end
-        return [hashlib.sha256(f'["{row}"]'.encode()).hexdigest()[:ID_DIGITS] for row in rows]
-    quoted = [repeat(encode_basestring(one)) if isinstance(one, str) else map(encode_basestring, one) for one in content]
-    texts = (f"[{','.join(row)}]".encode("utf-8", "surrogatepass") for row in zip(*quoted, strict=False))
-    return [hashlib.sha256(text).hexdigest()[:ID_DIGITS] for text in texts]
+def content_ids(*content: str | pl.Series) -> pl.Series:
+    """`content_id` of many rows at once, at half the cost. A text stands in every row, a column gives each row its own."""
+    opening = (pl.lit('","' if place else '["') for place in range(len(content)))
+    texts = (pl.lit(one) for one in content)
+    rows = pl.select(pl.concat_str([*chain.from_iterable(zip(opening, texts, strict=True)), pl.lit('"]')])).to_series()
+    _, bounds, data = rows.to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()
+    text = data.to_pybytes()
+    if len(text.translate(None, delete=_ESCAPED)) < len(text) or text.count(b'"') > 2 * len(content) * rows.len():
+        columns = (repeat(one) if isinstance(one, str) else one.to_list() for one in content)
+        return pl.Series([content_id(*row) for row in zip(*columns, strict=False)], dtype=pl.String)  # repeat has no end
+    ends = memoryview(bounds).cast("q")[: rows.len() + 1].tolist()
+    digests = b"".join([hashlib.sha256(text[start:stop]).digest() for start, stop in pairwise(ends)])
+    whole = pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), rows.len(), [None, pa.py_buffer(digests)])
+    return pl.Series(whole).bin.slice(0, ID_DIGITS // 2).bin.encode("hex")
 
 
 def sample_seed(problem_id: str, sample_index: int, run_seed: int) -> int:
@@ -43,12 +52,6 @@ def rollout_seed(problem_id: str, prefix_key: str, rollout_index: int, run_seed:
 def stable_fraction(*content: Any) -> float:
     """A number in [0, 1) fixed by the content: used for splits and for breaking ties, stable when the data grow."""
     return int(_digest(("fraction", *content))[:13], 16) / 16**13
-
-
-def _plain(content: str | Sequence[str]) -> bool:
-    """Does JSON write these texts as they are? Found in one call for all of them."""
-    text = content if isinstance(content, str) else "".join(content)
-    return text.isascii() and len(encode_basestring(text)) == len(text) + 2
 
 
 def _digest(content: tuple[Any, ...]) -> str:

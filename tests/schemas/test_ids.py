@@ -3,6 +3,7 @@
 import hashlib
 import json
 
+import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,8 +24,18 @@ def test_an_id_is_that_of_the_json_whatever_the_content(content):
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.text(), st.text())))
 def test_many_ids_are_those_of_each(rows):
-    firsts, seconds = [first for first, _ in rows], [second for _, second in rows]
-    assert content_ids("pair", firsts, seconds, "x") == [content_id("pair", *row, "x") for row in rows]
+    firsts, seconds = (pl.Series([row[place] for row in rows], dtype=pl.String) for place in (0, 1))
+    assert content_ids("pair", firsts, seconds, "x").to_list() == [content_id("pair", *row, "x") for row in rows]
+
+
+def test_many_plain_ids_are_those_of_each():
+    # the path without JSON, which the texts above hardly ever take
+    rows = [(f"{place:x}", "b" * place) for place in range(300)]
+    firsts, seconds = (pl.Series(column) for column in zip(*rows, strict=True))
+    assert content_ids("pair", firsts, seconds, "mean-top4").to_list() == [content_id("pair", *row, "mean-top4") for row in rows]
+    assert content_ids("pair", firsts[40:50], seconds[40:50]).to_list() == [content_id("pair", *row) for row in rows[40:50]]
+    odd = pl.Series(["a", 'b"', "c\\", "d\n", "é", "e\x7f", "f\x00"])
+    assert content_ids("x", odd).to_list() == [content_id("x", text) for text in odd]
 
 
 def test_neighbouring_contents_do_not_run_together():
