@@ -1,19 +1,20 @@
 """Frames and numbers as text on a terminal: the pieces that `show`, `sql` and the summaries share.
 
-    console().print(frame_table(frame))
+    console().print(Answer(frame))
 
 Only looks live here: what is counted is asked by SQL in the modules that call this.
 """
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import polars as pl
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +23,9 @@ PLAIN_WIDTH = 120
 """Columns of text where the output is no terminal (a pipe, a CI log)."""
 
 CELL_CHARACTERS = 300
+READABLE = 12
+"""Characters that a column of a table needs at most; longer cells are folded."""
+_GAP = 3
 SPARKS = "▁▂▃▄▅▆▇█"
 
 
@@ -52,15 +56,57 @@ def frame_table(frame: pl.DataFrame, cell_characters: int = CELL_CHARACTERS) -> 
     return table
 
 
+def record(row: Mapping[str, Any]) -> Table:
+    """One row with a line per column."""
+    view = plain_table("column", "value")
+    view.show_header = False
+    for name, value in row.items():
+        view.add_row(Text(name, style="dim"), Text(cell(value)))
+    return view
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A frame as a table where its columns fit beside each other, else row under row, for narrow columns cannot be read."""
+
+    frame: pl.DataFrame
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        if self.frame.is_empty() or self._needs() <= options.max_width:
+            yield frame_table(self.frame)
+            return
+        for number, row in enumerate(self.frame.iter_rows(named=True), start=1):
+            yield section(f"Row {number}", record(row))
+
+    def _needs(self) -> int:
+        """The width at which no cell is folded to less than READABLE characters a line."""
+        widest = (max(len(name), *map(_line, self.frame[name].to_list())) for name in self.frame.columns)
+        return sum(min(width, READABLE) for width in widest) + _GAP * (self.frame.width - 1)
+
+
 def cell(value: Any, most: int = CELL_CHARACTERS) -> str:
     """One value as text of at most `most` characters. Nothing at all means null."""
     if value is None:
         return ""
     if isinstance(value, float):
         return f"{value:.6g}"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = value if isinstance(value, str) else json.dumps(_rounded(value), ensure_ascii=False, default=str)
     text = text.strip("\n")
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers in lists and structs to as many digits as those that stand alone."""
+    if isinstance(value, dict):
+        return {name: _rounded(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_rounded(inner) for inner in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def _line(value: Any) -> int:
+    """Characters of the longest line of a cell."""
+    return max(map(len, cell(value).split("\n")))
 
 
 def flat(frame: pl.DataFrame) -> pl.DataFrame:

@@ -22,7 +22,7 @@ from rich.console import Group, RenderableType
 from rich.pager import Pager
 from rich.text import Text
 
-from cli.render import console, frame_table
+from cli.render import Answer, console
 from cli.sql import TABLE_ROWS, size
 from fullstep_data.query import Parts, ask, connect, split
 from fullstep_data.store import Version
@@ -85,7 +85,7 @@ def answers(
             return
         for statement in split(text):
             frame = ask(connection, version, statement)
-            yield Group(frame_table(frame.head(TABLE_ROWS)), Text(size(frame), style="dim"))
+            yield Group(Answer(frame.head(TABLE_ROWS)), Text(size(frame), style="dim"))
     except InputError as error:
         yield Text.assemble(("error", "bold red"), f": {error}")
     except KeyboardInterrupt:

@@ -1,15 +1,12 @@
 """What `fs-data show`, `log` and `check` print: a version, one of its tables, the history, the faults."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import click
 from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
 from cli.build_summary import tables_and_rejects
-from cli.render import cell, console, counted, plain_table, section
+from cli.render import console, counted, plain_table, record, section
 from cli.sql import opened
 from fullstep_data.hub.address import is_address, parse
 from fullstep_data.query import connect, sql
@@ -48,7 +45,7 @@ def show_table(dataset: str, name: str, rows: int) -> None:
     if rows:
         first = sql(version, f"SELECT * FROM {name} LIMIT {rows}", parts)
         for number, row in enumerate(first.iter_rows(named=True), start=1):
-            out.print(section(f"Row {number}", _record(row)))
+            out.print(section(f"Row {number}", record(row)))
 
 
 def show_log(dataset: str) -> None:
@@ -130,14 +127,6 @@ def _type(column: Column) -> str:
 def _meaning(column: Column) -> str:
     values = f" One of: {', '.join(column.values)}." if column.values else ""
     return f"{column.doc}{values}"
-
-
-def _record(row: Mapping[str, Any]) -> RenderableType:
-    view = plain_table("column", "value")
-    view.show_header = False
-    for name, value in row.items():
-        view.add_row(Text(name, style="dim"), Text(cell(value)))
-    return view
 
 
 def _title(version: Version) -> Text:

@@ -16,7 +16,7 @@ import click
 import polars as pl
 from rich.text import Text
 
-from cli.render import cell, console, counted, flat, frame_table
+from cli.render import Answer, cell, console, counted, flat
 from fullstep_data.hub.address import is_address, parse
 from fullstep_data.query import Parts, ask, connect, split
 from fullstep_data.store import Store, Version, open_version, parse_spec
@@ -97,7 +97,7 @@ def show_frame(answer: pl.DataFrame, form: str) -> None:
             _write_parquet(answer)
         case _:
             out = console()
-            out.print(frame_table(answer.head(TABLE_ROWS)))
+            out.print(Answer(answer.head(TABLE_ROWS)))
             out.print(Text(size(answer), style="dim"))
 
 

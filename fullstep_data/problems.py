@@ -74,7 +74,7 @@ def _set_to_avoid(text: str) -> QuestionSet:
     try:
         return read_set(text)
     except InputError as error:
-        where = f"problems.audit.against, {text}" + (f": {error.where}" if error.where not in ("", "--sets", text) else "")
+        where = f"problems.audit.against, {text}" + (f": {error.where}" if error.where not in ("", text) else "")
         raise InputError(error.what, where, error.count, error.examples, error.next_step) from error
 
 

@@ -56,6 +56,5 @@ def _unknown(text: str) -> InputError:
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     return InputError(
         f"there is no such file, dataset or evaluation set: {text}",
-        where="--sets",
-        next_step=f"{hint}Sets from the Hub: {', '.join(EVAL_SETS)}; NAME=FILE reads a file in the form of a set",
+        next_step=f"{hint}sets from the Hub: {', '.join(EVAL_SETS)}; NAME=FILE reads a file in the form of a set",
     )

@@ -22,7 +22,7 @@ from fullstep_data.store.storage import shown, storage_of
 from schemas import TABLES, InputError
 
 _AT_ONCE = 16
-_REMAKE = "run the build again: it makes the part anew (`fs-data check` finds every such file)"
+_REMAKE = "run the build of this version again: it makes the part anew (`fs-data check` finds every such file)"
 
 
 @dataclass(frozen=True)

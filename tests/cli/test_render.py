@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from cli.render import bar, cell, flat, frame_table, sparkline
+from cli.render import Answer, bar, cell, flat, frame_table, sparkline
 
 
 def shown(renderable: object, width: int = 120) -> str:
@@ -25,6 +25,20 @@ def test_a_frame_is_shown_with_every_row_and_literal_brackets():
 def test_long_cells_are_cut_with_an_ellipsis():
     assert cell("x" * 20, most=10) == "x" * 9 + "…"
     assert cell("x" * 10, most=10) == "x" * 10
+
+
+def test_an_answer_is_a_table_where_its_columns_fit_and_else_row_under_row():
+    frame = pl.DataFrame({f"column_{n}": ["a text that is long", "b"] for n in range(6)})  # 6 × 12 characters, 5 gaps of 3
+    assert shown(Answer(frame), width=87).splitlines()[0].split() == frame.columns
+    below = shown(Answer(frame), width=86)
+    assert [line.strip() for line in below.splitlines() if line.startswith("Row")] == ["Row 1", "Row 2"]
+    assert below.count("a text that is long") == 6
+    assert shown(Answer(frame.clear()), width=200).splitlines()[0].split() == frame.columns
+
+
+def test_numbers_in_lists_are_as_short_as_those_that_stand_alone():
+    assert cell([0.123456789, None]) == "[0.123457, null]"
+    assert cell({"reward": 2 / 3}) == '{"reward": 0.666667}'
 
 
 def test_nested_columns_survive_csv_as_json():
