@@ -12,7 +12,7 @@ that it needs by pyarrow, part by part, and does nothing with them. `pandas` (pa
 vs_raw: CPU of fullstep over raw. vs_pandas, vs_datasets: their CPU over fullstep's. peak_gb: fullstep's peak resident memory.
 growth_1m_20m_100m: CPU for a step over that of the first, ids and rewards alone; growth_peak_gb: peak memory of each.
 stats_20m, report_20m: user CPU in s and peak memory in GB (the process's own: mapped parts can be let go) of what `fs-data stats`
-and `fs-data report` do; the kernel gives the process 1 GB of private memory (RLIMIT_DATA), and null says that it was too little.
+and `fs-data report` do, page and charts included; looked at ten times a second.
 overhead_ms_per_part: what the runner takes for a part of 16 problems besides the stage function.
 --quick: 1M steps in place of 20M, and 250k, 500k and 1M ids and rewards. --data: take the datasets from there, make what is
 missing, and leave them. The last line is one JSON object.
@@ -53,9 +53,6 @@ POLICY = f"mean-top{TOP}"
 SEED = 2502
 WARM = 20_000
 """Steps of the dataset on which every side is warmed up."""
-LIMIT = 1_000_000_000
-"""Bytes of private memory that stats and report get."""
-LIMITED = ("stats", "report")
 Selected = Callable[[], pl.DataFrame] | None
 """Gives the rows of `pairs` that a side made."""
 
@@ -145,9 +142,8 @@ def measured(side: str, dataset: Path, warm: Path, work: Path) -> dict[str, Any]
     """One measurement in a process of its own; without figures where it failed."""
     command = [sys.executable, "-m", "tests.benchmarks.selection", "--side", side, "--dataset", str(dataset), "--warm", str(warm)]
     single = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "ARROW_NUM_THREADS": "1"}
-    limit = ["prlimit", f"--data={LIMIT}"] if side in LIMITED else []
     with tempfile.TemporaryDirectory(dir=work) as folder:
-        command = [*limit, *command, "--work", folder]
+        command = [*command, "--work", folder]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, env=os.environ | single)
     if done.returncode:
         return {"cpu": None, "peak_gb": None, "own_gb": None, "pairs": None}
