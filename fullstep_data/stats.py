@@ -174,19 +174,21 @@ def stats(version: Version, parts: Parts | None = None) -> dict[str, Any]:
         scorer, labeller = _one(ask(SCORER)), _one(ask(MAIN_LABELLER))
         parameters = {"positions": POSITIONS, "levels": LEVELS, "scorer": scorer, "labeller": labeller}
         cube = ask(CUBE, parameters)
+        labels = ask(LABELS).to_dicts()
+        several = len({one["labeller"] for one in labels if one["source"] != "consensus"}) > 1
         return {
             "version": version.number,
             "tables": {name: table.rows for name, table in version.tables.items() if name != "rejects"},
             "rejects": ask('SELECT stage, "table", reason, count(*) AS rows FROM rejects GROUP BY ALL ORDER BY ALL').to_dicts(),
             "scorer": scorer,
             "labeller": labeller,
-            "labels": ask(LABELS).to_dicts(),
+            "labels": labels,
             "open": ask(OPEN).to_dicts(),
             "doubted": ask(DOUBTED).to_dicts(),
             "agreement": ask(AGREEMENT, {"positions": POSITIONS}).to_dicts(),
             "rewards": rewards(cube),
             "calibration": calibration(cube),
-            "labellers": ask(LABELLERS).to_dicts(),
+            "labellers": ask(LABELLERS).to_dicts() if several else [],  # it goes over all steps three times
             "scores": _scores(connection, ask, scorer),
             "pairs": _pairs(ask),
             "step_pairs": _step_pairs(ask),
