@@ -186,6 +186,12 @@ def test_agreement_of_labellers_is_that_of_the_view(found: dict[str, Any], tmp_p
     assert (row["labeller"], row["other"]) == ("judge", "outcome")
 
 
+def test_with_one_labeller_nobody_is_compared(version: Version, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The question goes over all steps three times: for 20M of them that took more memory than there was."""
+    monkeypatch.setattr("fullstep_data.stats.LABELLERS", "SELECT error('asked')")
+    assert stats(version)["labellers"] == []
+
+
 def test_labels_are_told_without_any_rewards(tmp_path: Path) -> None:
     """Labels as an import brings them: counted, set against the outcome, and weighed, though nothing is scored."""
     from tests.fullstep_data.small_chain import step_labels
