@@ -50,7 +50,7 @@ def test_damage_is_found_when_rows_are_read(dataset: Version, damage: str) -> No
     with pytest.raises(InputError, match="is missing" if damage == "delete" else "truncated or altered") as caught:
         dataset.frame("pairs")
     assert caught.value.where == str(path)
-    assert "run the build again" in caught.value.next_step
+    assert "run the build of this version again" in caught.value.next_step
 
 
 def test_unknown_tables_and_models_name_those_there_are(built: Path) -> None:
