@@ -101,7 +101,7 @@ def read_judged(text: str, limit: int | None = None) -> list[Judged]:
     near = difflib.get_close_matches(name, BENCHMARKS)
     if near and not Path(text).exists():
         step = f"did you mean {near[0]}? Sets: {', '.join(BENCHMARKS)}, or a file in the form of one"
-        raise InputError(f"there is no such file, dataset or set: {text}", where="--data", next_step=step)
+        raise InputError(f"there is no such file, dataset or set: {text}", next_step=step)
     found = list(islice(records(text), limit))
     return _taken(_bench_of(found[0][1], text), found, text, text)
 
