@@ -93,6 +93,16 @@ def _full_step(name: str, doc: str, group: str, *data: str, policy: tuple[str, .
     return Method(f"full-step-{name}", f"Full-Step-DPO, {doc}", policy, data, prm=prm, group=group)
 
 
+def _on_chosen(name: str, doc: str, data: tuple[str, ...], group: str) -> tuple[Method, ...]:
+    """`sft-NAME`: sft-long on what `data` chooses; NAME-dpo and NAME-step-dpo go on from its policy."""
+    first = f"sft-{name}"
+    rest = (
+        Method(f"{name}-{then}", f"{first}, then {what}, the rate falling to 0", (*policy, FALLING), data, first, group=group)
+        for then, what, policy in (("dpo", "DPO", DPO), ("step-dpo", "Step-DPO", STEP_DPO))
+    )
+    return (Method(first, f"sft-long on {doc}", SFT + LONG, data, group=group), *rest)
+
+
 METHODS: tuple[Method, ...] = (
     Method("sft", "SFT on the chosen", SFT),
     Method("dpo", "DPO on whole solutions", DPO),
@@ -185,37 +195,9 @@ METHODS: tuple[Method, ...] = (
             ("all", "at most 16 a problem, steps that 0.3 take", ("pairs.top=16", "pairs.score=usual", "pairs.min_score=0.3")),
         )
     ),
-    Method("sft-usual", "sft-long on the chosen of which most right samples take each step", SFT + LONG, USUAL, group="usual"),
-    *(
-        Method(
-            f"usual-{name}",
-            f"sft-usual, then {doc}, the rate falling to 0",
-            (*policy, FALLING),
-            USUAL,
-            "sft-usual",
-            group="usual",
-        )
-        for name, doc, policy in (("dpo", "DPO", DPO), ("step-dpo", "Step-DPO", STEP_DPO))
-    ),
-    Method("sft-copies", "sft-long on all right samples, each as often as it was drawn", SFT + LONG, COPIES, group="copies"),
-    *(
-        Method(
-            f"copies-{name}",
-            f"sft-copies, then {doc}, the rate falling to 0",
-            (*policy, FALLING),
-            COPIES,
-            "sft-copies",
-            group="copies",
-        )
-        for name, doc, policy in (("dpo", "DPO", DPO), ("step-dpo", "Step-DPO", STEP_DPO))
-    ),
-    Method("sft-true", "sft-long on chosen whose every step is true", SFT + LONG, RIGHT, group="bounds"),
-    *(
-        Method(
-            f"true-{name}", f"sft-true, then {doc}, the rate falling to 0", (*policy, FALLING), RIGHT, "sft-true", group="bounds"
-        )
-        for name, doc, policy in (("dpo", "DPO", DPO), ("step-dpo", "Step-DPO", STEP_DPO))
-    ),
+    *_on_chosen("usual", "the chosen of which most right samples take each step", USUAL, "usual"),
+    *_on_chosen("copies", "all right samples, each as often as it was drawn", COPIES, "copies"),
+    *_on_chosen("true", "chosen whose every step is true", RIGHT, "bounds"),
     Method("dpo-nll", "DPO with the NLL of the chosen, weight 1", DPO + NLL, group="losses"),
     _full_step("nll", "with the NLL of the chosen, weight 1", "losses", policy=NLL),
     *(
