@@ -1,5 +1,6 @@
 """Frames to Parquet and back: exactly the contract's types, the encodings measured, the same bytes each time."""
 
+import hashlib
 import io
 from typing import Any
 
@@ -59,18 +60,28 @@ def _encodings(table: Table, frame: pl.DataFrame) -> dict[str, tuple[str, ...]]:
     return {column.path_in_schema: column.encodings for column in columns}
 
 
-def test_dictionary_for_few_values_split_for_floats_lengths_for_text() -> None:
+def test_dictionary_for_few_values_numbers_as_they_are_lengths_for_text() -> None:
     labels = {"solution_id": "s", "step_index": 0, "labeller": "outcome", "problem_id": "p", "n_rollouts": 1, "n_correct": 1}
     found = _encodings(TABLES["step_labels"], TABLES["step_labels"].frame([{**labels, "value": 1.0, "source": "outcome"}]))
     for name in ("labeller", "problem_id", "source"):
         assert "RLE_DICTIONARY" in found[name]
-    assert "BYTE_STREAM_SPLIT" in found["value"]
+    assert found["value"] == ("RLE", "PLAIN")
     assert "DELTA_LENGTH_BYTE_ARRAY" in found["solution_id"]
     assert not any("DICTIONARY" in encoding for encoding in found["step_index"])
 
     logprobs = {"problem_id": "p", "solution_id": "s", "reference": "r", "token_hash": "h", "logprobs": [-0.5, -1.5]}
     found = _encodings(TABLES["reference_logprobs"], TABLES["reference_logprobs"].frame([logprobs]))
-    assert "BYTE_STREAM_SPLIT" in found["logprobs.list.element"]
+    assert found["logprobs.list.element"] == ("RLE", "PLAIN")
+
+
+def test_ids_take_less_with_less_effort_than_a_text_of_the_same_digits() -> None:
+    digits = [hashlib.sha256(f"{number // 6}".encode()).hexdigest()[:20] for number in range(6000)]
+    row = {"problem_id": "p", "step_index": 0, "start": 0, "stop": 1, "prefix_key": "k"}
+    frame = TABLES["steps"].frame([{**row, "solution_id": one, "text": one} for one in digits])
+    group = pq.read_metadata(io.BytesIO(encode(TABLES["steps"], frame))).row_group(0)
+    columns = [group.column(index) for index in range(group.num_columns)]
+    size = {column.path_in_schema: column.total_compressed_size for column in columns}
+    assert size["solution_id"] < size["text"]
 
 
 def _solutions(count: int) -> pl.DataFrame:
