@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from fullstep_data.agreement import agreement
 from fullstep_data.query import Parts, connect
 from fullstep_data.store import Version
 from fullstep_data.store.label_health import MAIN_LABELLER
@@ -148,13 +149,6 @@ SELECT outcome, count(*) AS problems FROM (
 GROUP BY outcome
 """
 
-# How often two labellers have the same first wrong step; decided: solutions where both say which it is, or that there is none.
-LABELLERS = """
-SELECT labeller, other, count(*) AS solutions, count(agree) AS decided, count(*) FILTER (keep) AS kept,
-       avg(agree::INT) AS agreement
-FROM label_consensus GROUP BY ALL ORDER BY ALL
-"""
-
 SCORER = "SELECT scorer FROM step_scores GROUP BY scorer ORDER BY count(*) DESC, scorer LIMIT 1"
 
 Ask = Callable[..., pl.DataFrame]
@@ -175,7 +169,6 @@ def stats(version: Version, parts: Parts | None = None) -> dict[str, Any]:
         parameters = {"positions": POSITIONS, "levels": LEVELS, "scorer": scorer, "labeller": labeller}
         cube = ask(CUBE, parameters)
         labels = ask(LABELS).to_dicts()
-        several = len({one["labeller"] for one in labels if one["source"] != "consensus"}) > 1
         return {
             "version": version.number,
             "tables": {name: table.rows for name, table in version.tables.items() if name != "rejects"},
@@ -188,7 +181,7 @@ def stats(version: Version, parts: Parts | None = None) -> dict[str, Any]:
             "agreement": ask(AGREEMENT, {"positions": POSITIONS}).to_dicts(),
             "rewards": rewards(cube),
             "calibration": calibration(cube),
-            "labellers": ask(LABELLERS).to_dicts() if several else [],  # it goes over all steps three times
+            "labellers": agreement(connection, [one["labeller"] for one in labels if one["source"] != "consensus"]),
             "scores": _scores(connection, ask, scorer),
             "pairs": _pairs(ask),
             "step_pairs": _step_pairs(ask),

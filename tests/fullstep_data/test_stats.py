@@ -9,8 +9,9 @@ import polars as pl
 import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
+from fullstep_data.agreement import agreement
 from fullstep_data.health import warnings
-from fullstep_data.query import sql
+from fullstep_data.query import connect, sql
 from fullstep_data.stage import Context, Outcome
 from fullstep_data.stats import calibration, rewards, stats
 from fullstep_data.store import Store, Version
@@ -184,12 +185,9 @@ def test_agreement_of_labellers_is_that_of_the_view(found: dict[str, Any], tmp_p
     assert (row["agreement"], row["kept"], row["decided"], row["solutions"]) == mine
     assert 0 < row["agreement"] < 1
     assert (row["labeller"], row["other"]) == ("judge", "outcome")
-
-
-def test_with_one_labeller_nobody_is_compared(version: Version, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The question goes over all steps three times: for 20M of them that took more memory than there was."""
-    monkeypatch.setattr("fullstep_data.stats.LABELLERS", "SELECT error('asked')")
-    assert stats(version)["labellers"] == []
+    with connect(version) as connection:
+        agreement(connection, ["judge", "outcome"])
+        assert not connection.sql("SELECT table_name FROM duckdb_tables()").fetchall()  # nothing of it stays in memory
 
 
 def test_labels_are_told_without_any_rewards(tmp_path: Path) -> None:
