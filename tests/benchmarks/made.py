@@ -2,6 +2,7 @@
 
     version = make(Path("data"), steps=1_000_000)          # problems, solutions, steps, step_labels, step_scores, pairs
     version = make(Path("data"), steps=1_000_000, numeric=True)    # no prompts, steps, labels; texts of a few characters
+    version = judged(Path("data"), Path("judged"))         # the same with the labels of two more labellers
 
 A problem has 32 solutions, a solution 3 to 9 steps of about 90 characters; accuracies are evenly spread over problems, rewards
 follow the verdict loosely, one solution in 50 repeats another's text, one in 200 has no verdict. Parts hold 512 problems.
@@ -63,6 +64,29 @@ def make(folder: Path, steps: int, numeric: bool = False, per_part: int = PROBLE
     return run((PAIRS,), recipe(), store, {}, QuietReporter(), imported=tables)
 
 
+def judged(source: Path, folder: Path, seed: int = 2503) -> Version:
+    """The dataset in `source` with two more labellers beside the outcome: rollouts, which find a first wrong step in wrong
+    solutions and in a few right ones, and a judge, who contradicts them in one label of ten and leaves one of a hundred open.
+    """
+    store, known = Store.create(folder), open_version(str(source))
+    stages: dict[str, list[Part]] = {name: [] for name in ("rollouts", "judge")}
+    for chunk, path in enumerate(known.files("step_labels")):
+        chance = np.random.default_rng([seed, chunk])
+        first = _by_rollouts(chance, pl.read_parquet(path))
+        for name, frame in (("rollouts", first), ("judge", _by_judge(chance, first))):
+            key = f"{name[0].encode().hex()}{chunk:030x}"
+            written = store.write_part(TABLES["step_labels"], key, frame, TABLES["rejects"].empty(), frame.height)
+            stages[name].append(written.model_copy(update={"slice": Slice(chunk=chunk)}))
+    for name in known.tables:
+        (folder / "parts" / name).mkdir(parents=True, exist_ok=True)
+        for path in known.files(name):
+            os.link(path, folder / "parts" / name / path.name)
+    labels = known.manifest.tables["step_labels"]
+    both = tuple(_stage(name, parts) for name, parts in stages.items())
+    tables = known.manifest.tables | {"step_labels": labels.model_copy(update={"stages": (*labels.stages, *both)})}
+    return store.commit(known.manifest.model_copy(update={"tables": tables}), run_record({}))
+
+
 def repeat(source: Path, folder: Path, times: int) -> Version:
     """The numeric dataset in `source` so often, in no more space: the same parts under other keys, and no pairs. Its ids
     are not unique, so it is good only for work that looks at one part after the other.
@@ -82,13 +106,14 @@ def repeat(source: Path, folder: Path, times: int) -> Version:
 
 
 def _record(name: str, parts: list[Part]) -> TableRecord:
-    rows = sum(part.rows for part in parts)
     contract = Contract(version=TABLES[name].version, fingerprint=TABLES[name].fingerprint)
+    return TableRecord(contract=contract, stages=(_stage(name, parts),))
+
+
+def _stage(name: str, parts: list[Part]) -> StageRecord:
+    rows = sum(part.rows for part in parts)
     counts = Counts(rows_in=rows, kept=rows, rejected={})
-    return TableRecord(
-        contract=contract,
-        stages=(StageRecord(name=name, revision=1, config={}, tools={}, counts=counts, parts=tuple(parts)),),
-    )
+    return StageRecord(name=name, revision=1, config={}, tools={}, counts=counts, parts=tuple(parts))
 
 
 def _chunk(chance: np.random.Generator, problems: int, numeric: bool) -> dict[str, pl.DataFrame]:
@@ -194,6 +219,39 @@ def _labels(stepped: pl.DataFrame) -> pl.DataFrame:
         value=pl.col("correct").cast(pl.Float32),
         source=pl.lit("outcome"),
         reason=pl.when(~known).then(pl.lit("outcome undecided")),
+    )
+
+
+def _by_rollouts(chance: np.random.Generator, outcome: pl.DataFrame) -> pl.DataFrame:
+    """Eight rollouts a step: of a wrong solution none succeeds from some step on, nor of one right solution in twenty."""
+    solutions = outcome["solution_id"].rle_id().to_numpy()
+    right = outcome["label"].fill_null(value=False).to_numpy()
+    lucky = chance.random(solutions[-1] + 1)[solutions] < 0.95
+    begins = np.floor(chance.random(solutions[-1] + 1) * 5)[solutions]
+    label = (right & lucky) | (outcome["step_index"].to_numpy() < begins)
+    successes = np.where(label, 1 + np.floor(chance.random(len(label)) * 8).clip(0, 7), 0)
+    return outcome.with_columns(
+        labeller=pl.lit("rollouts"),
+        source=pl.lit("monte-carlo"),
+        n_rollouts=pl.lit(8, pl.Int32),
+        n_correct=pl.Series(successes, dtype=pl.Int32),
+        label=pl.Series(label),
+        value=pl.Series(successes / 8, dtype=pl.Float32),
+        reason=pl.lit(None, pl.String),
+    )
+
+
+def _by_judge(chance: np.random.Generator, rollouts: pl.DataFrame) -> pl.DataFrame:
+    label = rollouts["label"].to_numpy() ^ (chance.random(rollouts.height) < 0.1)
+    open_ = pl.Series(chance.random(rollouts.height) < 0.01)
+    return rollouts.with_columns(
+        labeller=pl.lit("judge"),
+        source=pl.lit("judge"),
+        n_rollouts=pl.lit(0, pl.Int32),
+        n_correct=pl.lit(0, pl.Int32),
+        label=pl.when(~open_).then(pl.Series(label)),
+        value=pl.when(~open_).then(pl.Series(label * 0.8 + 0.1, dtype=pl.Float32)),
+        reason=pl.when(open_).then(pl.lit("no answer")),
     )
 
 

@@ -1,6 +1,6 @@
 """Pair selection, statistics and report of a large dataset: how much CPU and memory, against what a reader would do else?
 
-    python -m tests.benchmarks.selection [--quick] [--data FOLDER]
+    python -m tests.benchmarks.selection [--quick] [--memory] [--data FOLDER]
 
 The dataset is made here (`made`): 20M steps in all tables, and 1M, 20M and 100M steps of ids and rewards alone (100M: the parts
 of 20M five times, for no part is looked at together with another). Each measurement is a fresh process, in random order; counted
@@ -11,11 +11,14 @@ that it needs by pyarrow, part by part, and does nothing with them. `pandas` (pa
 
 vs_raw: CPU of fullstep over raw. vs_pandas, vs_datasets: their CPU over fullstep's. peak_gb: fullstep's peak resident memory.
 growth_1m_20m_100m: CPU for a step over that of the first, ids and rewards alone; growth_peak_gb: peak memory of each.
-stats_20m, report_20m: user CPU in s and peak memory in GB (the process's own: mapped parts can be let go) of what `fs-data stats`
-and `fs-data report` do, page and charts included; looked at ten times a second.
+stats_20m, labellers_20m, report_20m: user CPU in s and peak memory in GB (the process's own: mapped parts can be let go; seen ten
+times a second) of what `fs-data stats` does with one labeller and with three, and of `fs-data report`, page and charts included.
+They run in a control group of LIMIT bytes (`memory_limit`), their dataset not in the page cache before, so that all they hold
+counts; null: it failed, perhaps because the kernel killed it. limited_by: whose limit it was; null: no group could be made, and
+the figures only say what was taken.
 overhead_ms_per_part: what the runner takes for a part of 16 problems besides the stage function.
---quick: 1M steps in place of 20M, and 250k, 500k and 1M ids and rewards. --data: take the datasets from there, make what is
-missing, and leave them. The last line is one JSON object.
+--quick: 1M steps in place of 20M, and 250k, 500k and 1M ids and rewards. --memory: stats and report alone. --data: take the
+datasets from there, make what is missing, and leave them. The last line is one JSON object.
 """
 
 import argparse
@@ -45,7 +48,8 @@ from fullstep_data.stats import stats
 from fullstep_data.store import Store, Version, open_version
 from schemas import TABLES
 from schemas.ids import content_id
-from tests.benchmarks.made import PAIRS, PROBLEMS_PER_PART, make, recipe, repeat
+from tests.benchmarks.made import PAIRS, PROBLEMS_PER_PART, judged, make, recipe, repeat
+from tests.benchmarks.memory_limit import Group, limited
 
 COLUMNS = {read.table: list(read.columns) for read in PAIRS.reads}
 TOP = 4
@@ -53,6 +57,9 @@ POLICY = f"mean-top{TOP}"
 SEED = 2502
 WARM = 20_000
 """Steps of the dataset on which every side is warmed up."""
+LIMIT = 10**9
+"""Bytes that stats and report may take."""
+MILLION = 1_000_000
 Selected = Callable[[], pl.DataFrame] | None
 """Gives the rows of `pairs` that a side made."""
 
@@ -60,6 +67,7 @@ Selected = Callable[[], pl.DataFrame] | None
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="1M steps: ends within minutes")
+    parser.add_argument("--memory", action="store_true", help="stats and report alone")
     parser.add_argument("--data", type=Path, help="where the datasets are, or are made and left")
     parser.add_argument("--repeats", type=int, help="processes per side (default 3, with --quick 1)")
     parser.add_argument("--side", choices=tuple(SIDES), help=argparse.SUPPRESS)
@@ -71,20 +79,52 @@ def main() -> None:
         measure(arguments.side, open_version(arguments.warm), open_version(arguments.dataset), arguments.work)
         return
     with tempfile.TemporaryDirectory() as folder:
-        compare(Path(folder), arguments.data or Path(folder), arguments.quick, arguments.repeats or (1 if arguments.quick else 3))
+        data, repeats = arguments.data or Path(folder), arguments.repeats or (1 if arguments.quick else 3)
+        result = under_limit(Path(folder), data, MILLION if arguments.quick else 20 * MILLION)
+        if not arguments.memory:
+            result = compare(Path(folder), data, arguments.quick, repeats) | result
+        print(json.dumps({name: rounded(value) for name, value in result.items()}))
 
 
-def compare(work: Path, data: Path, quick: bool, repeats: int) -> None:
-    """Makes the datasets, measures every side, and prints what came of it."""
-    million = 1_000_000
-    steps = million if quick else 20 * million
-    full, small, warm = there(data, steps), there(data, million), there(data, WARM)
+def under_limit(work: Path, data: Path, steps: int) -> dict[str, Any]:
+    """Statistics and report of so many steps, with no more memory than LIMIT."""
+    full, warm = there(data, steps), there(data, WARM)
+    result: dict[str, Any] = {"limited_by": None, "steps": rows(full)}
+    for side, dataset in (("stats", full), ("report", full), ("labellers", there(data, steps, judges=True))):
+        with limited(LIMIT) as group:
+            forget(dataset)
+            one = measured("stats" if side == "labellers" else side, dataset, warm, work, group)
+            print(f"{side:9} {dataset.name:14} {one} {seen(group)}", flush=True)
+            result["limited_by"] = group and f"{LIMIT / 1e9:g} GB, control group v{group.version}"
+        result[f"{side}_20m"] = None if one["cpu"] is None else [one["cpu"], one["own_gb"]]
+    return result
+
+
+def seen(group: Group | None) -> str:
+    """What the kernel says of a group."""
+    if group is None:
+        return "without a limit"
+    return f"the group held at most {(group.most() or 0) / 1e9:.3f} GB with page cache; {group.killed()} killed"
+
+
+def forget(dataset: Path) -> None:
+    """Lets the dataset go from the page cache: what was read before would be counted to nobody."""
+    os.sync()
+    for path in dataset.rglob("*.parquet"):
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def compare(work: Path, data: Path, quick: bool, repeats: int) -> dict[str, Any]:
+    """Makes the datasets and measures every side of selection."""
+    steps = MILLION if quick else 20 * MILLION
+    full, small, warm = there(data, steps), there(data, MILLION), there(data, WARM)
     fine = there(data, WARM * 10, per_part=16)
     grown = [
-        there(data, count, numeric=True) for count in ((250_000, 500_000, million) if quick else (million, steps, 5 * steps))
+        there(data, count, numeric=True) for count in ((250_000, 500_000, MILLION) if quick else (MILLION, steps, 5 * steps))
     ]
     runs = [(side, full) for side in ("raw", "fullstep", "pandas") for _ in range(repeats)]
-    runs += [("datasets", small), ("fullstep", small), ("stats", full), ("report", full), ("overhead", fine)]
+    runs += [("datasets", small), ("fullstep", small), ("overhead", fine)]
     runs += [("fullstep", one) for one in grown for _ in range(repeats)]
     random.Random(SEED).shuffle(runs)
     found: dict[tuple[str, Path], list[dict[str, Any]]] = {}
@@ -96,7 +136,7 @@ def compare(work: Path, data: Path, quick: bool, repeats: int) -> None:
         return statistics.median(one["cpu"] for one in found[side, dataset])
 
     rates = [cpu("fullstep", one) / rows(one) for one in grown]
-    result = {
+    return {
         "vs_raw": cpu("fullstep", full) / cpu("raw", full),
         "vs_pandas": cpu("pandas", full) / cpu("fullstep", full),
         "vs_datasets": cpu("datasets", small) / cpu("fullstep", small),
@@ -106,22 +146,20 @@ def compare(work: Path, data: Path, quick: bool, repeats: int) -> None:
         "overhead_ms_per_part": found["overhead", fine][0].get("overhead_ms"),
         "same_pairs": len({one["pairs"] for side in ("fullstep", "pandas") for one in found[side, full]}) == 1
         and found["datasets", small][0]["pairs"] == found["fullstep", small][0]["pairs"],
-        "steps": rows(full),
         "repeats": repeats,
     }
-    for side in ("stats", "report"):
-        (one,) = found[side, full]
-        result[f"{side}_20m"] = None if one["cpu"] is None else [one["cpu"], one["own_gb"]]
-    print(json.dumps({name: rounded(value) for name, value in result.items()}))
 
 
-def there(data: Path, steps: int, numeric: bool = False, per_part: int = PROBLEMS_PER_PART) -> Path:
+def there(data: Path, steps: int, numeric: bool = False, per_part: int = PROBLEMS_PER_PART, judges: bool = False) -> Path:
     """The folder of a dataset, made where it is not there yet."""
-    folder = data / f"{steps // 1000}k{'-numeric' if numeric else ''}{'' if per_part == PROBLEMS_PER_PART else f'-by-{per_part}'}"
+    kinds = {"numeric": numeric, "judged": judges, f"by-{per_part}": per_part != PROBLEMS_PER_PART}
+    folder = data / "-".join((f"{steps // 1000}k", *(kind for kind, wanted in kinds.items() if wanted)))
     if not (folder / "versions" / "000001.json").exists():
         started = time.perf_counter()
         if numeric and steps == 100_000_000:
             repeat(there(data, steps // 5, numeric), folder, times=5)
+        elif judges:
+            judged(there(data, steps), folder)
         else:
             make(folder, steps, numeric, per_part)
         print(f"made {folder.name} in {time.perf_counter() - started:.0f} s", flush=True)
@@ -138,12 +176,13 @@ def rounded(value: Any) -> Any:
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
-def measured(side: str, dataset: Path, warm: Path, work: Path) -> dict[str, Any]:
-    """One measurement in a process of its own; without figures where it failed."""
+def measured(side: str, dataset: Path, warm: Path, work: Path, group: Group | None = None) -> dict[str, Any]:
+    """One measurement in a process of its own; without figures where it failed. group: in which it runs."""
     command = [sys.executable, "-m", "tests.benchmarks.selection", "--side", side, "--dataset", str(dataset), "--warm", str(warm)]
     single = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "ARROW_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory(dir=work) as folder:
         command = [*command, "--work", folder]
+        command = group.entered(command) if group else command
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, env=os.environ | single)
     if done.returncode:
         return {"cpu": None, "peak_gb": None, "own_gb": None, "pairs": None}
