@@ -87,10 +87,11 @@ def _contract_holds(version: Version, name: str, found: _Found) -> bool:
     if table is None:
         found.add("this fullstep does not know the table", name, 1, ())
     elif written != Contract(version=table.version, fingerprint=table.fingerprint):
-        age = "older" if written.version < table.version else "newer" if written.version > table.version else "another"
+        age = "an older" if written.version < table.version else "a newer" if written.version > table.version else "another"
+        step = "upgrade fullstep" if written.version > table.version else "run the build again: it makes the table anew"
         found.add(
-            f"the table keeps {age} contract than this fullstep: version {written.version} ({written.fingerprint}), "
-            f"here version {table.version} ({table.fingerprint}); its rows were not looked at",
+            f"the table was written under {age} contract than this fullstep's: version {written.version} "
+            f"({written.fingerprint}), here version {table.version} ({table.fingerprint}); its rows were not looked at; {step}",
             name,
             1,
             (),

@@ -30,7 +30,7 @@ from fsspec import AbstractFileSystem
 
 from fullstep_data.store import StoredFile, Version
 from fullstep_data.store.storage import storage_of
-from fullstep_data.store.views import JOINS, join_statements, statements
+from fullstep_data.store.views import JOINS, create
 from schemas import InputError
 
 SCHEME = "fullstep"
@@ -108,9 +108,7 @@ def connect(version: Version, parts: Parts | None = None, memory: str = "") -> I
     with tempfile.TemporaryDirectory(prefix="fullstep-sql-") as spill, duckdb.connect(":memory:") as connection:
         connection.register_filesystem(parts)
         try:
-            for statement in statements(version, lambda path: located(version, path)):
-                connection.execute(statement)
-            _add_joins(connection, version)
+            create(connection, version, lambda path: located(version, path))
             for setting, value in _settings(spill, memory).items():
                 connection.execute(f"SET {setting} = {value}")
             yield connection
@@ -119,19 +117,10 @@ def connect(version: Version, parts: Parts | None = None, memory: str = "") -> I
                 raise parts.fault from error
             if isinstance(error, InputError):
                 raise
-            raise InputError(what=_message(error), where=version.place, next_step=_DAMAGED) from error
+            step = _renewal(version) if isinstance(error, duckdb.BinderException) and version.outdated else _DAMAGED
+            raise InputError(what=_message(error), where=version.place, next_step=step) from error
         finally:
             connection.unregister_filesystem(SCHEME)
-
-
-def _add_joins(connection: duckdb.DuckDBPyConnection, version: Version) -> None:
-    """The ready joins; over tables of an older contract only those that still fit."""
-    for statement in join_statements():
-        try:
-            connection.execute(statement)
-        except duckdb.BinderException:
-            if not version.outdated:
-                raise
 
 
 def located(version: Version, path: Path, scheme: str = SCHEME) -> str:
@@ -245,10 +234,19 @@ def _explained(error: duckdb.Error, text: str, version: Version) -> InputError:
     if isinstance(error, duckdb.CatalogException):
         next_step = f"tables of this version: {', '.join(version.tables)}; and the views {', '.join(JOINS)}"
         if version.outdated:
-            next_step += f" (where they fit: {', '.join(version.outdated)} are of an older contract; build again to renew them)"
+            next_step += f" (where they fit); {_renewal(version)}"
+    elif isinstance(error, duckdb.BinderException) and version.outdated:
+        next_step = f"correct the query; {_renewal(version)}"
     elif isinstance(error, duckdb.PermissionException):
         next_step = "a query reads this version's tables and no other file"
     return InputError(what=_message(error), where=text.strip(), next_step=next_step)
+
+
+def _renewal(version: Version) -> str:
+    """What to do about tables of an older contract."""
+    made = "fs-train run" if version.manifest.upstream else "fs-data build RECIPE"
+    tables = ", ".join(version.outdated)
+    return f"{tables} of this version are of an older contract: run what made it again ({made} --out {version.place})"
 
 
 def _message(error: duckdb.Error) -> str:

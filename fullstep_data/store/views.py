@@ -1,14 +1,17 @@
 """DuckDB views of a version, as SQL: one per table of the contract (empty but typed where it has no rows), and the ready joins.
 
-    statements(version, locate=str)     # locate: how a file is named in the SQL
-    join_statements()                   # rewards, steps_wide, preferences: over the views of the tables
+    statements(version, locate=str)             # locate: how a file is named in the SQL
+    join_statements()                           # rewards, steps_wide, preferences: over the views of the tables
+    create(connection, version, locate=str)     # makes both in a connection that can read the files
 
-The files are listed one by one, never by a pattern: a pattern would also find parts of other versions.
+The files are listed one by one, never by a pattern: a pattern would also find parts of other versions. Tables of an older
+contract (`Version.outdated`) are read as they are; `create` gives them the columns of today that may be null, all null.
 """
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import duckdb
 import polars as pl
 
 from fullstep_data.store.label_health import LABEL_HEALTH
@@ -66,11 +69,7 @@ _SQL_TYPES: dict[object, str] = {
 
 def statements(version: Version, locate: Callable[[Path], str]) -> list[str]:
     """CREATE VIEW statements of all tables."""
-    bodies = {
-        name: table_body(table, [locate(path) for path in version.files(name)] if name in version.tables else [])
-        for name, table in TABLES.items()
-    }
-    return [_create(name, body) for name, body in bodies.items()]
+    return [_create(name, _body(version, name, locate)) for name in TABLES]
 
 
 def join_statements() -> list[str]:
@@ -80,12 +79,48 @@ def join_statements() -> list[str]:
     return [_create(name, body) for name, body in {**JOINS, **LABEL_HEALTH}.items()]
 
 
+def create(connection: duckdb.DuckDBPyConnection, version: Version, locate: Callable[[Path], str]) -> list[str]:
+    """Make all views in a connection, and give the statements that made them. Joins that do not fit tables of an older contract
+    are left out.
+    """
+    made = [_create(name, _renewed(connection, version, name, _body(version, name, locate))) for name in TABLES]
+    for statement in made:
+        connection.execute(statement)
+    for statement in join_statements():
+        try:
+            connection.execute(statement)
+        except duckdb.BinderException:
+            if not version.outdated:
+                raise
+        else:
+            made.append(statement)
+    return made
+
+
+def _body(version: Version, name: str, locate: Callable[[Path], str]) -> str:
+    return table_body(TABLES[name], [locate(path) for path in version.files(name)] if name in version.tables else [])
+
+
+def _renewed(connection: duckdb.DuckDBPyConnection, version: Version, name: str, body: str) -> str:
+    """The rows of a table; one of an older contract with nulls for the columns that it lacks, where they may be null."""
+    if name not in version.outdated or not version.files(name):
+        return body
+    there = {row[0] for row in connection.execute(f"DESCRIBE {body}").fetchall()}
+    new = [column for column in TABLES[name].columns if column.name not in there and column.nullable]
+    nulls = "".join(f", NULL::{_sql_type(column.dtype)} AS {_quoted(column.name)}" for column in new)
+    return body.replace("SELECT *", f"SELECT *{nulls}", 1)
+
+
 def views_file(version: Version, absolute: bool = False) -> bytes:
-    """The content of views.sql. Paths are relative to the dataset folder, or absolute."""
+    """The content of views.sql. Paths are relative to the dataset folder, or absolute: then the files must be on this machine."""
     place = "Anywhere" if absolute else "In this folder"
     head = f"-- Version {version.number} of this dataset. {place}: duckdb -init views.sql"
-    lines = statements(version, lambda path: str(path.resolve()) if absolute else path.relative_to(version.path).as_posix())
-    lines += [] if version.outdated else join_statements()
+    if absolute:
+        with duckdb.connect() as connection:
+            lines = create(connection, version, lambda path: str(path.resolve()))
+    else:
+        lines = statements(version, lambda path: path.relative_to(version.path).as_posix())
+        lines += [] if version.outdated else join_statements()
     return ("\n".join([head, *lines]) + "\n").encode("utf-8")
 
 

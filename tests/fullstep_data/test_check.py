@@ -77,7 +77,7 @@ def test_an_older_contract_is_named_and_its_rows_are_left_alone(dataset: Version
 
     findings = {finding.where: finding for finding in check(_edit_manifest(dataset, age), STAGES)}
     assert set(findings) == {"steps", "rejects"}
-    assert "older contract than this fullstep: version 0 (old), here version 1" in findings["steps"].what
+    assert "an older contract than this fullstep's: version 0 (old), here version 1" in findings["steps"].what
     assert "newer contract" in findings["rejects"].what
 
 
