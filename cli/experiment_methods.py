@@ -85,6 +85,11 @@ COPIES = ("pairs.top=16", "pairs.copies=true")
 """All right samples, each as often as it was drawn: what comes right by luck, which is rare, counts little."""
 RIGHT = (*TRUE, "pairs.score=min", "pairs.min_score=1")
 """Of the right solutions only those whose every step is true: what no selection can better."""
+VOTE = 'step_labels={kind="vote"}'
+VOTED = (VOTE, 'prm={kind="labels"}')
+"""Votes of the right samples, and as rewards the votes themselves."""
+VOUCHED = (*VOTED, "pairs.score=min", "pairs.min_score=0.001")
+"""Of the right solutions only those each of whose steps at least one other right sample of the problem takes."""
 OTHERS = "problems.source.first=100000"
 """Far from the problems of the dataset."""
 
@@ -197,6 +202,11 @@ METHODS: tuple[Method, ...] = (
     ),
     *_on_chosen("usual", "the chosen of which most right samples take each step", USUAL, "usual"),
     *_on_chosen("copies", "all right samples, each as often as it was drawn", COPIES, "copies"),
+    *_on_chosen("vouched", "the chosen each of whose steps another right sample takes", VOUCHED, "vote"),
+    Method("step-dpo-vote", "Step-DPO, first error by vote", STEP_DPO, VOTED, group="vote"),
+    _full_step("vote", "a PRM of labels by vote", "vote", VOTE),
+    _full_step("voted", "votes as rewards", "vote", *VOTED),
+    _full_step("voted-gamma-5", "votes as rewards, gamma 5", "vote", *VOTED, policy=("policy.weighting.gamma=5",)),
     *_on_chosen("true", "chosen whose every step is true", RIGHT, "bounds"),
     Method("dpo-nll", "DPO with the NLL of the chosen, weight 1", DPO + NLL, group="losses"),
     _full_step("nll", "with the NLL of the chosen, weight 1", "losses", policy=NLL),

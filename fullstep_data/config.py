@@ -45,6 +45,7 @@ from fullstep_data.label_config import (  # noqa: F401 - as above
     StepLabels,
     TokenBudget,
     TruthLabels,
+    VoteLabels,
     labeller_of,
 )
 

@@ -1,7 +1,7 @@
 """How steps are labelled and judges are asked, typed. Part of `fullstep_data.config`.
 
 [step_labels]
-kind = "monte-carlo"                  # outcome, monte-carlo, judge, truth
+kind = "monte-carlo"                  # outcome, monte-carlo, vote, judge, truth
 
 labeller_of(MonteCarloLabels(n=8))    # "monte-carlo n=8 early-stop": the column `labeller`
 """
@@ -60,6 +60,16 @@ class MonteCarloLabels(Config):
     seed: int = 0
 
 
+class VoteLabels(Config):
+    """Stage `step_labels`: how many of the problem's other right samples take the step? No further sampling.
+
+    A solution takes a step where one of the same text stands in it, blanks around it aside. label = at least one takes it,
+    value = their share; where a problem has no other right sample, the step stays open.
+    """
+
+    kind: Literal["vote"] = "vote"
+
+
 class JudgePromptConfig(PromptConfig):
     """Prompt template of a judge: a name in fullstep_data/prompts or a path to a TOML file."""
 
@@ -93,16 +103,16 @@ class TruthLabels(Config):
     of: Literal["prefix", "local"] = "prefix"
 
 
-StepLabels = Annotated[OutcomeLabels | MonteCarloLabels | JudgeLabels | TruthLabels, Field(discriminator="kind")]
-SideLabels = Annotated[OutcomeLabels | JudgeLabels, Field(discriminator="kind")]
+StepLabels = Annotated[OutcomeLabels | MonteCarloLabels | VoteLabels | JudgeLabels | TruthLabels, Field(discriminator="kind")]
+SideLabels = Annotated[OutcomeLabels | VoteLabels | JudgeLabels, Field(discriminator="kind")]
 CONSENSUS = "consensus"
 """The labeller of what all labellers of a recipe agree on."""
 
 
-def labeller_of(labels: OutcomeLabels | MonteCarloLabels | JudgeLabels | TruthLabels) -> str:
+def labeller_of(labels: OutcomeLabels | MonteCarloLabels | VoteLabels | JudgeLabels | TruthLabels) -> str:
     """Column `labeller`: how the labels are made. The sampler stands with the rollouts."""
     match labels:
-        case OutcomeLabels():
+        case OutcomeLabels() | VoteLabels():
             return labels.kind
         case MonteCarloLabels():
             return " ".join([labels.kind, f"n={labels.n}", labels.policy, *(["pooled"] if labels.pooled else [])])

@@ -22,6 +22,7 @@ from fullstep_data.config import (
     RolloutsConfig,
     SideLabels,
     TruthLabels,
+    VoteLabels,
     labeller_of,
 )
 from fullstep_data.consensus import ConsensusConfig, consensus
@@ -36,7 +37,7 @@ from fullstep_data.rollouts import rollouts, rollouts_key
 from fullstep_data.samples import sample_blocks, samples, samples_key
 from fullstep_data.solutions import solutions, solutions_key
 from fullstep_data.stage import Accounts, Read, Stage
-from fullstep_data.step_labels import monte_carlo_labels, step_labels, truth_labels
+from fullstep_data.step_labels import monte_carlo_labels, step_labels, truth_labels, vote_labels
 from fullstep_data.step_pairs import step_pairs
 from fullstep_data.step_scores import labels_as_rewards, public_step_scores, step_scores
 from fullstep_data.steps import steps
@@ -201,6 +202,16 @@ TRUTH = Stage(
     accounts=(Accounts("steps", ("solution_id", "step_index")),),
 )
 
+VOTE = Stage(
+    name="step_labels",
+    run=vote_labels,
+    reads=(Read("steps"), Read("solutions", columns=("solution_id", "correct"))),
+    config=lambda recipe: recipe.step_labels,
+    revision=1,
+    parts_by="problem",
+    accounts=(Accounts("steps", ("solution_id", "step_index")),),
+)
+
 LABELS_AS_REWARDS = Stage(
     name="step_scores",
     run=labels_as_rewards,
@@ -250,6 +261,8 @@ def stages_of(recipe: DataRecipe) -> tuple[Stage, ...]:
         labelling = MONTE_CARLO
     elif isinstance(recipe.step_labels, TruthLabels):
         labelling = (TRUTH,)
+    elif isinstance(recipe.step_labels, VoteLabels):
+        labelling = (VOTE,)
     elif isinstance(recipe.step_labels, JudgeLabels):
         labelling = (judging("step_labels", "judge", lambda recipe: recipe.step_labels),)
     rest = PIPELINE[place + 1 :]
@@ -280,6 +293,8 @@ def _side(number: int, labels: SideLabels) -> Stage:
 
     if isinstance(labels, JudgeLabels):
         return judging(f"side_labels_{number}", f"judge_{number}", config)
+    if isinstance(labels, VoteLabels):
+        return replace(VOTE, name=f"side_labels_{number}", writes="step_labels", config=config)
     outcome = next(stage for stage in PIPELINE if stage.name == "step_labels")
     return replace(outcome, name=f"side_labels_{number}", writes="step_labels", config=config)
 

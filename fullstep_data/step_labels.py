@@ -1,7 +1,8 @@
-"""step_labels: is a step on the way to the right answer? Outcome labels, Monte-Carlo labels out of rollouts, or the truth.
+"""step_labels: is a step on the way to the right answer? Outcome labels, Monte-Carlo labels out of rollouts, votes, or the truth.
 
     step_labels(steps, solutions, context)                      # kind = "outcome": the paper's N = 1
     monte_carlo_labels(steps, solutions, rollouts, context)     # kind = "monte-carlo"
+    vote_labels(steps, solutions, context)                      # kind = "vote": what the right samples of a problem do
     truth_labels(steps, problems, context)                      # kind = "truth": problems of the bench only
 
 The table keeps counts, so another threshold is a query: `n_correct >= 2`. What a policy or a budget left open is null, with the
@@ -69,6 +70,33 @@ def monte_carlo_labels(steps: pl.DataFrame, solutions: pl.DataFrame, rollouts: p
         for index, label in enumerate(prober.labels(number))
     ]
     return Outcome(TABLES["step_labels"].frame(rows))
+
+
+def vote_labels(steps: pl.DataFrame, solutions: pl.DataFrame, context: Context) -> Outcome:
+    """A row for every step: of the other right samples of its problem, how many take it. Copies are samples like others.
+
+    What right samples do more than once is seldom wrong, and what none of them does seldom right. It asks for many samples of
+    short steps, whose texts come again: paraphrases do not count. Self-Consistency (arXiv 2203.11171), a step at a time.
+    """
+    outcomes = solutions.select("solution_id", pl.col("correct").fill_null(False).cast(pl.Int32).alias("own"))
+    known = steps.join(outcomes, on="solution_id", how="left", maintain_order="left")
+    known = known.with_columns(said=pl.col("text").str.strip_chars())
+    right = known.filter(pl.col("own") == 1)
+    takers = right.group_by("problem_id", "said").agg(takers=pl.col("solution_id").n_unique().cast(pl.Int32))
+    sizes = right.group_by("problem_id").agg(size=pl.col("solution_id").n_unique().cast(pl.Int32))
+    counted = known.join(takers, on=("problem_id", "said"), how="left", maintain_order="left")
+    counted = counted.join(sizes, on="problem_id", how="left", maintain_order="left").with_columns(
+        n_rollouts=pl.col("size").fill_null(0) - pl.col("own"), n_correct=pl.col("takers").fill_null(0) - pl.col("own")
+    )
+    asked = pl.col("n_rollouts") > 0
+    rows = counted.with_columns(
+        labeller=pl.lit(labeller_of(context.config)),
+        label=pl.when(asked).then(pl.col("n_correct") > 0),
+        value=pl.when(asked).then(pl.col("n_correct") / pl.col("n_rollouts")).cast(pl.Float32),
+        source=pl.lit("vote"),
+        reason=pl.when(~asked).then(pl.lit("no other right sample")),
+    )
+    return Outcome(rows.select(TABLES["step_labels"].polars_schema.names()))
 
 
 def _reason(label: Label, config: MonteCarloLabels) -> str | None:

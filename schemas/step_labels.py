@@ -4,11 +4,11 @@ import polars as pl
 
 from schemas.table import Column, Reference, Rule, Table
 
-LABEL_SOURCES = ("outcome", "monte-carlo", "binary-search", "judge", "human", "consensus", "truth")
+LABEL_SOURCES = ("outcome", "monte-carlo", "binary-search", "judge", "human", "consensus", "truth", "vote")
 
 STEP_LABELS = Table(
     name="step_labels",
-    version=3,
+    version=4,
     grain="one step judged by one labeller",
     doc="Counts are kept, so hard, soft and any threshold are a query. A Monte-Carlo value is no proof of correctness.",
     key=("solution_id", "step_index", "labeller"),
@@ -20,10 +20,13 @@ STEP_LABELS = Table(
         Column(
             "n_rollouts",
             pl.Int32,
-            "Completions of the prefix that were looked at, solutions included; 0: a judge, the truth, a file that does not say.",
+            "Completions of the prefix that were looked at, solutions included; of a vote the problem's other right samples; 0: "
+            "a judge, the truth, a file that does not say.",
             unit="rollouts",
         ),
-        Column("n_correct", pl.Int32, "How many of them reached the gold answer.", unit="rollouts"),
+        Column(
+            "n_correct", pl.Int32, "How many of them reached the gold answer; of a vote how many take the step.", unit="rollouts"
+        ),
         Column(
             "label",
             pl.Boolean,

@@ -250,6 +250,8 @@ _LABELS = {
     "solution with a right answer is labelled 1, and a right step in a solution with a wrong answer is labelled 0.",
     "monte-carlo": "Step labels are Monte-Carlo: did any completion from the step reach the gold answer? That is the sampler's "
     "chance to get there, not a proof that the step is right; answers reached by wrong steps count.",
+    "vote": "Step labels are votes: does another right sample of the problem take the step, word for word? A right step that no "
+    "other sample writes in this way is labelled 0, an error that several make is labelled 1.",
     "judge": "Step labels of a judge are a model's opinion; nobody checked them.",
 }
 

@@ -1,10 +1,11 @@
 """Outcome labels: each step carries its solution's verdict; an undecided outcome labels nothing and is counted."""
 
+import polars as pl
 import pytest
 
-from fullstep_data.config import OutcomeLabels, StepsConfig, TruthLabels
+from fullstep_data.config import OutcomeLabels, StepsConfig, TruthLabels, VoteLabels
 from fullstep_data.stage import Context
-from fullstep_data.step_labels import step_labels, truth_labels
+from fullstep_data.step_labels import step_labels, truth_labels, vote_labels
 from fullstep_data.steps import steps
 from schemas import TABLES, InputError
 from tests.fullstep_data.test_steps import solution
@@ -37,6 +38,44 @@ def test_steps_of_an_undecided_solution_are_rejects():
         ("steps", "open/0", "outcome undecided"),
         ("steps", "open/1", "outcome undecided"),
     ]
+
+
+def voted(*texts: tuple[str, bool | None]) -> pl.DataFrame:
+    """Votes on solutions of one problem: their texts, and whether they are right."""
+    frame = TABLES["solutions"].frame(
+        [{**solution(f"s{number}", text), "sample_index": number} for number, (text, _) in enumerate(texts)]
+    )
+    frame = frame.with_columns(correct=pl.Series([right for _, right in texts], dtype=pl.Boolean))
+    rows = steps(frame, Context(StepsConfig(splitter="newline"), {})).rows
+    return TABLES["step_labels"].check(vote_labels(rows, frame, Context(VoteLabels(), {})).rows, "test")
+
+
+def test_a_vote_counts_the_other_right_samples_that_take_the_step():
+    rows = voted(("a\nb", True), ("a\nb", True), ("b\na\nc", True), ("a\nd\nb", False), ("c\nc", None))
+    counts = rows.select("solution_id", "step_index", "n_rollouts", "n_correct", "label").rows()
+    assert counts == [
+        ("s0", 0, 2, 2, True),
+        ("s0", 1, 2, 2, True),
+        ("s1", 0, 2, 2, True),
+        ("s1", 1, 2, 2, True),
+        ("s2", 0, 2, 2, True),
+        ("s2", 1, 2, 2, True),
+        ("s2", 2, 2, 0, False),  # its own does not count
+        ("s3", 0, 3, 3, True),
+        ("s3", 1, 3, 0, False),
+        ("s3", 2, 3, 3, True),
+        ("s4", 0, 3, 1, True),  # a step that a solution takes twice has one vote
+        ("s4", 1, 3, 1, True),
+    ]
+    assert rows["value"].to_list() == pytest.approx([1] * 6 + [0, 1, 0, 1, 1 / 3, 1 / 3])
+    assert set(rows.select("labeller", "source").unique().row(0)) == {"vote"}
+
+
+def test_without_another_right_sample_a_vote_stays_open():
+    rows = voted(("a", True), ("a\nb", False))
+    assert rows.select("n_rollouts", "label", "value", "reason").row(0) == (0, None, None, "no other right sample")
+    assert rows.select("n_rollouts", "label", "reason").rows()[1:] == [(1, True, None), (1, False, None)]
+    assert voted(("a", False), ("b", False))["reason"].to_list() == ["no other right sample"] * 2
 
 
 def true_labels(of, source="arithmetic/facts"):

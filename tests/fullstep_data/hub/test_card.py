@@ -96,12 +96,20 @@ def test_sampler_m_t_n_grader_prm_and_seeds_are_told(dataset: Version):
 
 @pytest.mark.parametrize(
     ("kind", "told"),
-    [("outcome", "outcomes (N = 1)"), ("monte-carlo", "not a proof"), ("judge", "a model's opinion"), ("truth", "")],
+    [
+        ("outcome", "outcomes (N = 1)"),
+        ("monte-carlo", "not a proof"),
+        ("judge", "a model's opinion"),
+        ("vote", "are votes"),
+        ("truth", ""),
+    ],
 )
 def test_the_limits_are_those_of_the_labels(kind: str, told: str, dataset: Version):
     _, text = of_recipe(dataset, step_labels={"kind": kind})
     limits = text.partition("## Known limits")[2].partition("##")[0]
-    assert [words for words in ("outcomes (N = 1)", "not a proof", "a model's opinion") if words in limits] == [told] * bool(told)
+    assert [words for words in ("outcomes (N = 1)", "not a proof", "a model's opinion", "are votes") if words in limits] == [
+        told
+    ] * bool(told)
 
 
 def test_language_and_source_stand_where_they_are_known(dataset: Version):
