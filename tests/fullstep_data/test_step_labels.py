@@ -1,13 +1,17 @@
 """Outcome labels: each step carries its solution's verdict; an undecided outcome labels nothing and is counted."""
 
+from pathlib import Path
+
 import polars as pl
 import pytest
 
 from fullstep_data.config import OutcomeLabels, StepsConfig, TruthLabels, VoteLabels
+from fullstep_data.query import sql
 from fullstep_data.stage import Context
 from fullstep_data.step_labels import step_labels, truth_labels, vote_labels
 from fullstep_data.steps import steps
 from schemas import TABLES, InputError
+from tests.fullstep_data.report.sums import build, questions
 from tests.fullstep_data.test_steps import solution
 
 
@@ -76,6 +80,25 @@ def test_without_another_right_sample_a_vote_stays_open():
     assert rows.select("n_rollouts", "label", "value", "reason").row(0) == (0, None, None, "no other right sample")
     assert rows.select("n_rollouts", "label", "reason").rows()[1:] == [(1, True, None), (1, False, None)]
     assert voted(("a", False), ("b", False))["reason"].to_list() == ["no other right sample"] * 2
+
+
+@pytest.mark.parametrize("side", [False, True])
+def test_a_build_votes_over_all_samples_of_a_problem(tmp_path: Path, side: bool) -> None:
+    """Samples are drawn in parts of two; a side labeller counts as the labeller of the steps does."""
+    vote = {"kind": "vote"}
+    samples = {"engine": {"kind": "scripted"}, "samples": 6, "samples_per_part": 2, "max_tokens": 256}
+    labelling = {"samples": samples} | ({"side_labels": [vote]} if side else {"step_labels": vote})
+    version = build(tmp_path / "data", questions(6), labelling=labelling, per_part=2)
+    assert len(version.tables["samples"].parts) > len(version.tables["problems"].parts)
+    counted = sql(
+        version,
+        """SELECT count(*) AS steps, count(*) FILTER (n_rollouts = others) AS as_others, max(n_rollouts) > 2 AS across
+        FROM step_labels JOIN solutions USING (problem_id, solution_id)
+        JOIN (SELECT problem_id, count(*) FILTER (correct) AS found FROM solutions GROUP BY problem_id) USING (problem_id),
+        LATERAL (SELECT found - correct::INT AS others) WHERE labeller = 'vote'""",
+    )
+    steps_made = version.tables["steps"].rows
+    assert counted.row(0) == (steps_made, steps_made, True)
 
 
 def true_labels(of, source="arithmetic/facts"):
