@@ -67,20 +67,24 @@ def record(row: Mapping[str, Any]) -> Table:
 
 @dataclass(frozen=True)
 class Answer:
-    """A frame as a table where its columns fit beside each other, else row under row, for narrow columns cannot be read."""
+    """A frame as a table where its columns fit beside each other, else row under row, for narrow columns cannot be read. Without
+    rows, names that do not fit are a list.
+    """
 
     frame: pl.DataFrame
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        if self.frame.is_empty() or self._needs() <= options.max_width:
+        if self._needs() <= options.max_width:
             yield frame_table(self.frame)
             return
+        if self.frame.is_empty():
+            yield Text(", ".join(self.frame.columns))
         for number, row in enumerate(self.frame.iter_rows(named=True), start=1):
             yield section(f"Row {number}", record(row))
 
     def _needs(self) -> int:
         """The width at which no cell is folded to less than READABLE characters a line."""
-        widest = (max(len(name), *map(_line, self.frame[name].to_list())) for name in self.frame.columns)
+        widest = (max((len(name), *map(_line, self.frame[name].to_list()))) for name in self.frame.columns)
         return sum(min(width, READABLE) for width in widest) + _GAP * (self.frame.width - 1)
 
 

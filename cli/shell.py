@@ -33,7 +33,12 @@ SELECT …;        a question: it ends with ; and may take several lines
 .tables          the tables and views
 .columns TABLE   the columns of one
 .quit            leave (also Ctrl-D)
-Tab completes names, the arrow keys bring back what was asked before, Ctrl-C gives up a line."""
+Tab completes names, the arrow keys bring back what was asked before, Ctrl-C gives up a line or a long question.
+An answer longer than the screen is paged: space goes on, q comes back here."""
+
+LEAVE = (".quit", ".exit", "quit", "exit", r"\q")
+HELPED = ("help", "?", r"\?")
+"""Words of other shells that leave or ask for help; they are no SQL."""
 
 KEYWORDS = (
     *("SELECT", "FROM", "WHERE", "GROUP BY", "ORDER BY", "LIMIT", "JOIN", "LEFT JOIN", "USING", "ON", "AND", "OR", "NOT", "AS"),
@@ -58,7 +63,7 @@ def run_shell(version: Version, pager: Pager | None = None, parts: Parts | None 
                 continue
             except EOFError:
                 return
-            if text in (".quit", ".exit"):
+            if text.removesuffix(";") in LEAVE:
                 return
             for answer in answers(connection, version, names, text):
                 show(answer, pager)
@@ -80,8 +85,8 @@ def answers(
 ) -> Iterable[RenderableType]:
     """What to show for one input: answers, what a dot word asks for, or what is wrong. Ctrl-C ends a long query only."""
     try:
-        if text.startswith("."):
-            yield dot_word(names, text)
+        if text.startswith(".") or text in HELPED:
+            yield dot_word(names, ".help" if text in HELPED else text)
             return
         for statement in split(text):
             frame = ask(connection, version, statement)
@@ -135,7 +140,7 @@ def open_session(names: dict[str, list[str]]) -> "PromptSession[str]":
 def is_finished(text: str) -> bool:
     """Is nothing missing before it can be run?"""
     stripped = text.strip()
-    return not stripped or stripped.endswith(";") or stripped.startswith(".")
+    return not stripped or stripped.endswith(";") or stripped.startswith(".") or stripped in (*LEAVE, *HELPED)
 
 
 def history() -> History:

@@ -127,8 +127,10 @@ def write_views(dataset: str, out: str) -> None:
             where=str(target),
             next_step="write the views of an older version elsewhere: --out FILE",
         )
-    for name in version.tables:
-        fetch(version.tables[name].stored)
+    for table in version.tables.values():
+        fetch(table.stored)
+        for file in table.stored:
+            file.require_size()
     content = views_file(version, absolute=not own)
     if out == "-":
         click.echo(content.decode("utf-8"), nl=False)

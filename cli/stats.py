@@ -41,7 +41,9 @@ def _blocks(found: Mapping[str, Any], warned: list[Warned]) -> Iterator[Renderab
     if found["labels"]:
         yield section("Labels of steps", *_labels(found))
     if found["rewards"]["all"]["steps"]:
-        yield section("Rewards by label", _by_label(found["rewards"]), Text(), _histogram(found["rewards"]["histogram"]))
+        yield section(
+            "Rewards by label", *_whose(found), _by_label(found["rewards"]), Text(), _histogram(found["rewards"]["histogram"])
+        )
         yield section("Rewards by step position", _by_position(found["rewards"]["by_position"]))
         yield section("Rewards by length of the solution", *_by_length(found["scores"]))
         yield section("Scores of solutions, correct against incorrect", *_scores(found["scores"], found["prm"]))
@@ -88,6 +90,18 @@ def _labels(found: Mapping[str, Any]) -> list[RenderableType]:
     for row in found["agreement"]:
         agreement.add_row(row["labeller"], _position_of(row["position"]), f"{row['steps']:,}", f"{row['agreement']:.0%}")
     return [view, *told, *((Text(), agreement) if found["agreement"] else ())]
+
+
+def _whose(found: Mapping[str, Any]) -> Iterator[Text]:
+    """Which scorer and labeller the figures go by, where there are several."""
+    if len(found["scorers"]) > 1:
+        yield Text(
+            f"here and below: rewards of {found['scorer']}, of {len(found['scorers'])} scorers the one with most", style="dim"
+        )
+    if len(found["labels"]) > 1:
+        yield Text(
+            f"here and below: labels of {found['labeller']}, of {len(found['labels'])} labellers the one to say most", style="dim"
+        )
 
 
 def _by_label(rewards: Mapping[str, Any]) -> RenderableType:

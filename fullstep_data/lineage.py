@@ -130,7 +130,7 @@ def _not_one(version: Version, pair_id: str | None, found: list[str]) -> InputEr
     return InputError(
         what=f"the version has no pair {pair_id!r}",
         where=where,
-        next_step='list them: fs-data sql DIR "SELECT pair_id, margin FROM pairs ORDER BY margin DESC"',
+        next_step=f'list them: fs-data sql {version.place}@{version.number} "SELECT pair_id, margin FROM pairs"',
     )
 
 

@@ -263,6 +263,11 @@ def _frame(table: pa.Table) -> pl.DataFrame:
     try:
         frame = pl.DataFrame(pl.from_arrow(table.rename_columns(names)))
     except pl.exceptions.ComputeError as error:  # INTERVAL and the like, which polars has no type for
-        raise InputError(what=str(error).split(". ")[0], where="SQL", next_step="cast the column: column::VARCHAR") from error
+        kinds = ", ".join(sorted({str(kind) for kind in table.schema.types}))
+        raise InputError(
+            what=f"the answer has a column of a kind that cannot be shown: {error}",
+            where=f"its columns are {kinds}",
+            next_step="cast the column: column::VARCHAR",
+        ) from error
     huge = [name for name, kind in zip(names, table.schema.types, strict=True) if kind == _HUGE_INTEGER]
     return frame.with_columns(pl.col(huge).cast(pl.Int128)) if huge else frame

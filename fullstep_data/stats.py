@@ -149,13 +149,14 @@ SELECT outcome, count(*) AS problems FROM (
 GROUP BY outcome
 """
 
-SCORER = "SELECT scorer FROM step_scores GROUP BY scorer ORDER BY count(*) DESC, scorer LIMIT 1"
+SCORERS = "SELECT scorer, count(*) AS steps FROM step_scores GROUP BY scorer ORDER BY steps DESC, scorer"
+SCORER = f"SELECT scorer FROM ({SCORERS}) LIMIT 1"
 
 Ask = Callable[..., pl.DataFrame]
 
 
 def stats(version: Version, parts: Parts | None = None) -> dict[str, Any]:
-    """All figures: tables, rejects, labels, open, rewards, calibration, labellers, scores, pairs, step_pairs, diversity,
+    """All figures: tables, rejects, scorers, labels, open, rewards, calibration, labellers, scores, pairs, step_pairs, diversity,
     equal_solutions, outcomes (of problems), tokens, prm. parts: as for `query.connect`.
 
     InputError: a part is missing.
@@ -165,7 +166,8 @@ def stats(version: Version, parts: Parts | None = None) -> dict[str, Any]:
         def ask(question: str, params: Any = None) -> pl.DataFrame:
             return connection.sql(question, params=params).pl()
 
-        scorer, labeller = _one(ask(SCORER)), _one(ask(MAIN_LABELLER))
+        scorers, labeller = ask(SCORERS).to_dicts(), _one(ask(MAIN_LABELLER))
+        scorer = scorers[0]["scorer"] if scorers else None
         parameters = {"positions": POSITIONS, "levels": LEVELS, "scorer": scorer, "labeller": labeller}
         cube = ask(CUBE, parameters)
         labels = ask(LABELS).to_dicts()
@@ -174,6 +176,7 @@ def stats(version: Version, parts: Parts | None = None) -> dict[str, Any]:
             "tables": {name: table.rows for name, table in version.tables.items() if name != "rejects"},
             "rejects": ask('SELECT stage, "table", reason, count(*) AS rows FROM rejects GROUP BY ALL ORDER BY ALL').to_dicts(),
             "scorer": scorer,
+            "scorers": scorers,
             "labeller": labeller,
             "labels": labels,
             "open": ask(OPEN).to_dicts(),

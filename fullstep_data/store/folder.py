@@ -63,9 +63,9 @@ class Store:
         store = cls(path)
         if not store.storage.is_dataset(path):
             there = bool(store.storage.names(path)) if store.storage.far else path.exists()
-            kind = "this is not a dataset folder: it has no `versions`" if there else "no such folder"
-            step = "name a folder that `fs-data build … --out` has made"
-            raise InputError(what=kind, where=store.place, next_step=step)
+            missing = "there is nothing at this address" if store.storage.far else "no such folder"
+            what = "this is not a dataset folder: it has no `versions`" if there else missing
+            raise InputError(what, where=store.place, next_step="name one that `fs-data build … --out` has made")
         return store
 
     @classmethod
@@ -139,7 +139,7 @@ class Store:
             raise InputError(
                 what="no version of this dataset is finished yet",
                 where=self.place,
-                next_step="run the build again: it goes on where it stopped",
+                next_step="wait for its build, or run it again: it goes on where it stopped",
             )
         if spec is None:
             return self._read(numbers[-1])

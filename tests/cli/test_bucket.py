@@ -152,7 +152,7 @@ def test_an_import_goes_into_a_bucket(address: str, tmp_path: Path) -> None:
         ("fs-data show s3://no-such-bucket/x", "no such bucket"),
         ("fs-data build tiny --out azure://x/y", "not known"),
         ("fs-data pull ann/sums@v1 --out s3://sets/x", "is fetched into a folder"),
-        ("fs-data show s3://sets/nothing-here", "no such folder"),
+        ("fs-data show s3://sets/nothing-here", "there is nothing at this address"),
     ],
 )
 def test_mistakes(address: str, tmp_path: Path, line: str, what: str) -> None:

@@ -34,6 +34,7 @@ def test_an_answer_is_a_table_where_its_columns_fit_and_else_row_under_row():
     assert [line.strip() for line in below.splitlines() if line.startswith("Row")] == ["Row 1", "Row 2"]
     assert below.count("a text that is long") == 6
     assert shown(Answer(frame.clear()), width=200).splitlines()[0].split() == frame.columns
+    assert " ".join(shown(Answer(frame.clear()), width=20).split()) == ", ".join(frame.columns)
 
 
 def test_numbers_in_lists_are_as_short_as_those_that_stand_alone():

@@ -46,6 +46,17 @@ def test_what_the_prm_was_not_trained_on_is_told(built: Path):
     assert f"that it was not trained on: AUC {validation['auc']:.3f}" in text
 
 
+def test_of_several_labellers_the_one_that_the_figures_go_by_is_named(tmp_path: Path):
+    judge = {"kind": "judge", "engine": {"kind": "scripted"}}
+    version = build(tmp_path / "d", questions(12), labelling={"side_labels": [judge]}, per_part=5)
+    text = " ".join(done("fs-data stats d", tmp_path).stdout.split())
+    found = json.loads(done("fs-data stats d --json", tmp_path).stdout)
+    assert f"labels of {found['labeller']}, of 3 labellers the one to say most" in text
+    assert "scorers the one with most" not in text
+    assert found["scorers"] == [{"scorer": found["scorer"], "steps": version.tables["step_scores"].rows}]
+    assert "judge-yes-no threshold=0.5 | outcome: the same in" in text
+
+
 def test_open_labels_twins_and_outcomes_are_told(tmp_path: Path):
     labelling = {"step_labels": {"kind": "monte-carlo", "n": 2, "policy": "first-error"}}
     version = build(tmp_path / "d", questions(6), labelling=labelling, stages=6)

@@ -226,7 +226,7 @@ def test_nobodys_dataset_writes_outside_of_the_cache(dataset: Version, address: 
 
 def test_a_prefix_of_other_things_is_no_dataset(address: str) -> None:
     storage, folder = storage_of(path_of(address)), path_of(address)
-    with pytest.raises(InputError, match="no such folder") as caught:
+    with pytest.raises(InputError, match="there is nothing at this address") as caught:
         open_version(address)
     assert caught.value.where == address
     storage.replace(folder / "thesis.txt", b"x")
