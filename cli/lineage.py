@@ -67,6 +67,8 @@ def mermaid(graph: Lineage) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text that Mermaid takes as it is: its own marks and HTML's as entities, line breaks as blanks."""
-    marks = {"#": "#35;", "&": "#amp;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "`": "#96;", "\\": "#92;"}
+    """Text that Mermaid takes as it is: its own marks and HTML's as entities, line breaks as blanks. Behind a backslash stands a
+    character without width, for a backslash and an n would break the line.
+    """
+    marks = {"#": "#35;", "&": "#amp;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "`": "#96;", "\\": "#92;#8288;"}
     return "".join(marks.get(character, character) for character in " ".join(text.split()))

@@ -57,8 +57,8 @@ def test_mermaid_has_every_node_and_edge_and_no_mark_of_its_own_in_a_text(built:
 
 def test_marks_of_mermaid_and_html_are_entities():
     graph = Lineage()
-    graph.add("pair", 'a "b" <c>', {"question": "x\n#1 & `y`"})
-    assert mermaid(graph).splitlines()[1] == '  n0["a #quot;b#quot; #lt;c#gt;<br/>question: x #35;1 #amp; #96;y#96;"]'
+    graph.add("pair", 'a "b" <c>', {"question": "x\n#1 & `y` \\n"})
+    assert mermaid(graph).splitlines()[1] == '  n0["a #quot;b#quot; #lt;c#gt;<br/>question: x #35;1 #amp; #96;y#96; #92;#8288;n"]'
 
 
 def test_a_dataset_without_that_pair(built: Path):
