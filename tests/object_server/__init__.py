@@ -1,4 +1,4 @@
-"""A server of objects on loopback for tests: moto's, which speaks S3 over HTTP and verifies signatures.
+"""A server of objects on loopback for tests: moto's, which speaks S3 over HTTP and verifies signatures. `weed.py` has a real one.
 
     with running() as server:
         os.environ.update(server.environment(cache=tmp_path))       # keys, endpoint, a cache of its own

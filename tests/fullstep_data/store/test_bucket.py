@@ -1,9 +1,11 @@
 """Datasets in a bucket: the same as in a folder, whatever rivals, kills and a cache that is gone."""
 
 import json
+import os
 from datetime import timedelta
 from pathlib import Path
 
+import boto3
 import pytest
 
 from fullstep_data.check import check
@@ -18,7 +20,7 @@ from schemas import InputError
 from tests.fullstep_data.small_chain import STAGES, Recipe, build, calls
 from tests.fullstep_data.store.buckets import forget, in_bucket, in_folder
 from tests.kill import content
-from tests.object_server import ObjectServer
+from tests.object_server import BUCKET, ObjectServer
 
 
 @pytest.fixture
@@ -98,6 +100,23 @@ def test_history_and_difference_and_tags(dataset: Version, address: str, tmp_pat
     with pytest.raises(InputError, match="has no version 'v1'") as caught:
         open_version(f"{address}@v1")
     assert caught.value.where == address
+
+
+def test_objects_that_stand_for_folders_are_no_files(dataset: Version, address: str, tmp_path: Path) -> None:
+    """A console's "create folder" makes an object with a slash at its end; SeaweedFS shows such for folders that were emptied."""
+    client = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"], region_name="us-east-1")
+    model = f"models/{dataset.model_folder('prm').name}"
+    for folder in ("", "tags", "versions", "runs", "builds", "parts", "parts/steps", "parts/none", "models", model):
+        client.put_object(Bucket=BUCKET, Key=f"{address.removeprefix(f's3://{BUCKET}/')}/{folder}/".replace("//", "/"), Body=b"")
+    client.close()
+    forget(tmp_path)
+    store = Store.open(dataset.path)
+    assert (store.tags(), store.numbers()) == ({}, [1])
+    assert check(open_version(address), STAGES) == []
+    assert build(dataset.path, Recipe(samples=6)).number == 2
+    assert garbage(store, min_age=timedelta(0)).removed == ()
+    assert collect(store, keep=1, min_age=timedelta(0)).versions == (1,)
+    assert check(store.version(), STAGES) == []
 
 
 def test_compaction(address: str, tmp_path: Path) -> None:
