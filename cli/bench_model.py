@@ -1,4 +1,5 @@
-"""The base models of the bench: `bench-arithmetic-facts`, `bench-arithmetic-skill`, and with a seed `bench-arithmetic-facts-3`.
+"""The base models of the bench: `bench-arithmetic-facts`, `bench-arithmetic-skill`, with a seed `bench-arithmetic-facts-3`, and
+with an injected mistake, made in 90 % of its occasions, `bench-arithmetic-facts-3-injected-90`.
 
     folder = bench_model("bench-arithmetic-facts-3", tick)
 
@@ -23,12 +24,14 @@ from schemas import InputError
 from schemas.ids import content_id
 
 PREFIX = "bench-arithmetic"
-NAME = re.compile(rf"{PREFIX}-({'|'.join(NAMES)})(?:-(\d+))?")
+NAME = re.compile(rf"{PREFIX}-({'|'.join(NAMES)})(?:-(\d+)(?:-injected-(\d+))?)?")
 REVISION = 2
 """Raised when the training changes: it is part of the name in the cache."""
 DEMONSTRATIONS = 4500
 ABLE = (0.5, 0.75)
-ATTEMPTS = 5
+MISLED = (0.25, 0.75)
+"""As ABLE, of a model with an injected mistake, which is one more than those by which a seed is measured."""
+ATTEMPTS = 20
 LONGEST = 64
 """Tokens of an answer."""
 HASHED = 100
@@ -45,30 +48,38 @@ def bench_model(
     tick: Tick,
     config: Scratch | None = None,
     demonstrations: int = DEMONSTRATIONS,
-    able: tuple[float, float] = ABLE,
+    able: tuple[float, float] | None = None,
 ) -> Path:
     """The folder of a base model, made now where it is not there yet. The seed decides mistakes, demonstrations and weights.
 
-    able: the share of the probes that it has to answer. RuntimeError: none of ATTEMPTS does.
+    able: the share of the probes that it has to answer, ABLE or MISLED unless it is given. InputError: none of ATTEMPTS does.
     """
     read = NAME.fullmatch(name)
     if read is None:
         raise InputError(
-            f"there is no model {name!r}", next_step=f"the bench has {', '.join(f'{PREFIX}-{one}[-SEED]' for one in NAMES)}"
+            f"there is no model {name!r}",
+            next_step=f"the bench has {', '.join(f'{PREFIX}-{one}[-SEED[-injected-PERCENT]]' for one in NAMES)}",
         )
-    family, seed = cast("FamilyName", read[1]), int(read[2] or 0)
+    family, seed, percent = cast("FamilyName", read[1]), int(read[2] or 0), int(read[3] or 0)
+    able = able or (MISLED if percent else ABLE)
     settings = config or Scratch(seed=seed)
-    seen = [demonstration(family, seed, index) for index in range(min(HASHED, demonstrations))]
-    key = content_id(REVISION, settings.model_dump(), demonstrations, able, FAMILIES[family].TOKENS, seen)
+    share = percent / 100
+    seen = [demonstration(family, seed, index, share=share) for index in range(min(HASHED, demonstrations))]
+    injected = [percent] if percent else []
+    key = content_id(REVISION, settings.model_dump(), demonstrations, able, FAMILIES[family].TOKENS, seen, *injected)
 
     def make(folder: Path, tick: Tick) -> None:
         for attempt in range(ATTEMPTS):
-            texts = [demonstration(family, seed, index, attempt) for index in range(demonstrations)]
+            texts = [demonstration(family, seed, index, attempt, share) for index in range(demonstrations)]
             prompts = [(f"{question}\n", text) for question, text in texts]
             train_from_scratch(prompts, FAMILIES[family].TOKENS, settings, folder, tick)
             if able[0] <= greedy_share(folder, probes(family, seed)) <= able[1]:
                 return
-        raise RuntimeError(f"{name}: no attempt of {ATTEMPTS} answers {able[0]:.0%} to {able[1]:.0%} of its probes")
+        raise InputError(
+            f"no attempt of {ATTEMPTS} answers {able[0]:.0%} to {able[1]:.0%} of its probes",
+            where=name,
+            next_step="take another seed",
+        )
 
     return made_once(f"{PREFIX}-{family}-{seed}-{key}", make, tick)
 

@@ -64,14 +64,14 @@ def figures(version: Version, truth: Version, local: Version) -> dict[str, float
             found[f"weight of a rejected solution on false steps, gamma {gamma:g}"] = on_false
             found["weight of a rejected solution on false steps, gamma 0"] = share_false
     found |= _of_prm(tables, version)
-    found |= bias(version.frame("steps"), _unseen(tables, version), tables["local"])
+    found |= bias(version.frame("steps"), judged(version), tables["local"])
     counts = {"pairs": tables["pairs"].height, "pairs of next steps": tables["step_pairs"].height}
     return found | {name: float(count) for name, count in counts.items()}
 
 
 def prm_figures(version: Version, truth: Version, local: Version) -> dict[str, float | None]:
     """Of those figures the PRM's."""
-    tables = {name: version.frame(name) for name in ("step_scores", "step_labels")}
+    tables = {"step_labels": version.frame("step_labels")}
     return _of_prm(tables | {"truth": truth.frame("step_labels"), "local": local.frame("step_labels")}, version)
 
 
@@ -79,18 +79,18 @@ def _of_prm(tables: dict[str, pl.DataFrame], version: Version) -> dict[str, floa
     """AUC of the rewards on the problems that the PRM was not trained on (all, where it learnt from another dataset), against
     its labels and against the truth.
     """
-    scores = _unseen(tables, version)
+    scores = judged(version)
     kinds = {"outcome": "step_labels", "prefix-correct": "truth", "locally correct": "local"}
     return {f"PRM AUC, {kind}": _auc(scores, tables[table]) for kind, table in kinds.items()}
 
 
-def _unseen(tables: dict[str, pl.DataFrame], version: Version) -> pl.DataFrame:
+def judged(version: Version) -> pl.DataFrame:
     """The rewards on problems that the PRM was not trained on."""
-    scores = tables["step_scores"]
+    scores = version.frame("step_scores")
     if "prm" not in version.manifest.models:
         return scores
     share = version.manifest.models["prm"].config["validation_share"]
-    held = held_back(tables["step_labels"]["problem_id"].unique().to_list(), share)
+    held = held_back(version.frame("step_labels")["problem_id"].unique().to_list(), share)
     return scores.filter(pl.col("problem_id").is_in(list(held)))
 
 

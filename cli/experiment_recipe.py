@@ -98,7 +98,7 @@ class RecipeWorld(World):
         if one is None:
             asked = open_version(str(self.folder / BASE / "test")).frame("problems")
             made[LEFT_OUT] = float(asked["question"].is_in(self.known.implode()).sum())
-        return FIGURES.frame([{**self.who(one), "figure": name, "value": value} for name, value in made.items()])
+        return self.told(one, made)
 
     def prm_figures(self, version: Version, recipe: Recipe) -> dict[str, float | None]:
         """Figures of the PRM of a version by name: of the held-back problems where the build trained it, and of every set."""

@@ -25,6 +25,10 @@ from fullstep_data.decoding import Sampled, parse
 
 YARDSTICK = "dpo"
 """What methods are compared with; where it was not run, the base model."""
+INJECTED = "injected mistake:"
+"""How the names of figures begin that tell of a mistake injected into the base models (`experiment_injection`)."""
+PRM, ANSWERS = f"{INJECTED} PRM, ", f"{INJECTED} answers, "
+"""The same, of a PRM and of a policy's answers."""
 COMPARED: dict[str, Any] = {
     "family": pl.String,
     "method": pl.String,
@@ -127,16 +131,37 @@ def _of_fewer_samples(names: pl.Series) -> list[str]:
 
 def mean_figures(figures: pl.DataFrame) -> pl.DataFrame:
     """figure, and for each family the mean over seeds: of the data that all methods share."""
-    return figures.filter(method=BASE).pivot(
+    return figures.filter(pl.col("method") == BASE, ~pl.col("figure").str.starts_with(INJECTED)).pivot(
         "family", index="figure", values="value", aggregate_function="mean", sort_columns=True, maintain_order=True
     )
 
 
 def prm_by_method(figures: pl.DataFrame) -> pl.DataFrame:
     """family, method, and the mean over seeds of what the PRM is worth of methods that have one of their own."""
-    return figures.filter(pl.col("method") != BASE).pivot(
+    return figures.filter(pl.col("method") != BASE, ~pl.col("figure").str.starts_with(INJECTED)).pivot(
         "figure", index=["family", "method"], values="value", aggregate_function="mean", maintain_order=True
     )
+
+
+def injections(figures: pl.DataFrame, of: str) -> pl.DataFrame:
+    """family, method, figure (its name without `of`, PRM or ANSWERS), seeds, value, error: means over seeds, methods in order."""
+    own = figures.filter(pl.col("figure").str.starts_with(of)).drop_nulls("value")
+    order = {name: place for place, name in enumerate((BASE, *(one.name for one in METHODS)))}
+    rows = [
+        {
+            "family": family,
+            "method": name,
+            "figure": str(figure).removeprefix(of),
+            "seeds": frame.height,
+            "value": frame["value"].mean(),
+            "error": standard_error(frame["value"].to_numpy()),
+        }
+        for (family, name, figure), frame in own.group_by("family", "method", "figure", maintain_order=True)
+    ]
+    texts: dict[str, Any] = dict.fromkeys(("family", "method", "figure"), pl.String)
+    found = pl.DataFrame(rows, schema=texts | {"seeds": pl.Int64, "value": pl.Float64, "error": pl.Float64})
+    place = pl.col("method").replace_strict(order, default=len(order), return_dtype=pl.Int64)
+    return found.sort("family", place, maintain_order=True)
 
 
 def experiment_summary(tables: Mapping[str, pl.DataFrame], out: Path) -> list[RenderableType]:
@@ -157,6 +182,9 @@ def experiment_summary(tables: Mapping[str, pl.DataFrame], out: Path) -> list[Re
         others = prm_by_method(tables["figures"])
         if not others.is_empty():
             blocks.append(section("PRMs of other labels or problems", _others(others)))
+    for told, of in (("PRMs", PRM), ("answers", ANSWERS)):
+        if not (rows := injections(tables["figures"], of)).is_empty():
+            blocks.append(section(f"The injected mistake, {told}", _injected(rows)))
     place = shlex.quote(str(out))
     page = (f"python -m cli.results {place} > results.md", "the same as a page, with the figure")
     return [*blocks, next_commands((page, (f"open {place}/results.png", "accuracy by method")))]
@@ -215,4 +243,14 @@ def _figures(frame: pl.DataFrame) -> Table:
     view = plain_table("figure", *families, right=families)
     for name, *values in frame.iter_rows():
         view.add_row(name, *("" if value is None else f"{value:.3g}" for value in values))
+    return view
+
+
+def _injected(rows: pl.DataFrame) -> Table:
+    """A row per family and figure, a column per method."""
+    methods = list(dict.fromkeys(rows["method"]))
+    view = plain_table("family", "figure", *methods, right=methods)
+    for (family, figure), own in rows.group_by("family", "figure", maintain_order=True):
+        values = dict(own.select("method", "value").iter_rows())
+        view.add_row(str(family), str(figure), *("" if name not in values else f"{values[name]:.3g}" for name in methods))
     return view

@@ -25,7 +25,8 @@ from typing import Any, Protocol, cast
 import numpy as np
 import polars as pl
 
-from cli.experiment_figures import figures, prm_figures
+from cli.experiment_figures import figures, judged, prm_figures
+from cli.experiment_injection import of_answers, of_prm
 from cli.experiment_methods import BASE, RECIPE, Method, method
 from cli.experiment_tables import ANSWERS, FIGURES, RESULTS, TRIALS
 from cli.progress import ProgressReporter
@@ -67,6 +68,8 @@ class Plan(Protocol):
     def sets(self) -> tuple[str, ...]: ...
     @property
     def prm_sets(self) -> tuple[str, ...]: ...
+    @property
+    def inject(self) -> int: ...
 
 
 @dataclass
@@ -93,10 +96,11 @@ class World:
         best = best_of(trials) if one else None
         answers = self.test(one, str(self.policy_of(one.name)) if one else self.recipe(()).model, part, rules)
         seconds = time.process_time() - started + spent(part)
+        greedy = answers.filter(decoding="greedy")
         if not (part / "figures.parquet").is_file():
-            write_table(part, FIGURES, self.figures(one))
+            write_table(part, FIGURES, pl.concat([self.figures(one), self.injection(one, greedy)]))
         write_table(part, TRIALS, trials)
-        write_table(part, ANSWERS, self.answers(one, answers.filter(decoding="greedy")))
+        write_table(part, ANSWERS, self.answers(one, greedy))
         write_table(part, RESULTS, self.results(one, best, answers, seconds))
 
     def rules(self, one: Method | None) -> tuple[str, ...]:
@@ -119,7 +123,9 @@ class World:
     def recipe(self, overrides: Sequence[str]) -> Recipe:
         """The recipe of this seed with a method's keys."""
         seeds = [f"{section}.seed={self.seed}" for section in ("problems.source", "samples", "prm", "policy")]
-        own = (f"problems.source.family={self.family}", f"model=bench-arithmetic-{self.family}-{self.seed}", *seeds)
+        injected = f"-injected-{self.plan.inject}" if self.plan.inject else ""
+        base = f"model=bench-arithmetic-{self.family}-{self.seed}{injected}"
+        own = (f"problems.source.family={self.family}", base, *seeds)
         return load(self.name, (*own, *self.plan.overrides, *overrides))
 
     def keys(self, one: Method | None) -> tuple[str, ...]:
@@ -222,6 +228,19 @@ class World:
             for of in ("prefix", "local")
         )
         made = (figures if one is None else prm_figures)(version, prefix, local)
+        if self.plan.inject:
+            labels = local.frame("step_labels")
+            made |= of_prm(judged(version), version, labels, cast("FamilyName", self.family), self.seed)
+        return self.told(one, made)
+
+    def injection(self, one: Method | None, greedy: pl.DataFrame) -> pl.DataFrame:
+        """Rows of `figures`, where a mistake is injected: how often the answers to the test problems make it."""
+        if not self.plan.inject:
+            return FIGURES.empty()
+        return self.told(one, of_answers(greedy, cast("FamilyName", self.family), self.seed))
+
+    def told(self, one: Method | None, made: Mapping[str, float | None]) -> pl.DataFrame:
+        """Figures of a method by name as rows of `figures`."""
         return FIGURES.frame([{**self.who(one), "figure": name, "value": value} for name, value in made.items()])
 
     @staticmethod

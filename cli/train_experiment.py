@@ -55,6 +55,14 @@ from cli.command import Command
     metavar="DATA,…",
     help="Of a recipe: labelled steps that PRMs are measured on as well, as `fs-train eval-prm` takes (processbench, a dataset).",
 )
+@click.option(
+    "--inject",
+    default=0,
+    show_default=True,
+    metavar="PERCENT",
+    type=click.IntRange(0, 100),
+    help="Teach the bench's base models one systematic mistake more, made in so many percent of its occasions.",
+)
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe for all methods.")
 @click.option("--quick", is_flag=True, help="A minute's worth: one family, a small dataset, three methods, one learning rate.")
 def experiment(
@@ -68,6 +76,7 @@ def experiment(
     test_problems: int,
     sets: str,
     prm_sets: str,
+    inject: int,
     overrides: tuple[str, ...],
     quick: bool,
 ) -> None:
@@ -78,6 +87,9 @@ def experiment(
     an interruption, or with more seeds, families, methods or rules; the folder keeps rates, tests and --set of its first
     call. Tables are Parquet files in DIR; `python -m cli.results DIR` writes the page.
 
+    --inject 90 asks whether PRM and policies flag a mistake that the base model makes nearly always, or learn it: PRM AUC
+    and flagged share at its steps and at other false ones, and how often each policy's answers make it.
+
     Of a recipe, a seed is one of samples and trainings. Its held-out problems choose the learning rate, --sets test it, and
     sets of another domain show what carries over. The sweep of gamma: --methods dpo,full-step,gamma; labels of N rollouts:
     --methods full-step,labels; other pairs: --methods full-step,selection.
@@ -87,6 +99,18 @@ def experiment(
 
     command = shlex.join(["fs-train", *sys.argv[1:]])
     study = study_of(
-        name, family, seeds, methods, rates, decode, test_problems, overrides, sets, prm_sets, quick=quick, command=command
+        name,
+        family,
+        seeds,
+        methods,
+        rates,
+        decode,
+        test_problems,
+        overrides,
+        sets,
+        prm_sets,
+        inject=inject,
+        quick=quick,
+        command=command,
     )
     run_experiment(name, Path(out), study)

@@ -8,6 +8,8 @@ Demonstrations teach mistakes on purpose, so that a model that learns them is ri
 `skill` wrong procedures. A family is a module with `question`, `answer`, `misconceptions`, `worked` and `verdicts`. Items and
 demonstrations depend on family, seed and index alone, so a larger size keeps what there was.
 
+One more mistake may be injected, a systematic one: `injected` says at which operation, `misled` what it makes of a task.
+
 Seeds teach different mistakes of about equal weight: of the mistakes that chance draws, a seed takes the first with which a
 solver that errs wherever it was mostly shown to err is right on a share of problems within HABIT.
 """
@@ -31,7 +33,13 @@ SOURCE = "arithmetic/"
 """How `problems.source` begins for these problems; the name of the family follows."""
 HABIT = (0.56, 0.64)
 _TASK = re.compile(r"(\d+[-+*]\d+)(?:=| is )")
+_PARTS = re.compile(r"(\d+)([-+*])(\d+)")
 PROBES = 400
+OCCASIONS: dict[FamilyName, tuple[tuple[str, int], ...]] = {
+    "facts": (("*", 3), ("*", 7), ("*", 9)),
+    "skill": (("+", 5), ("+", 6)),
+}
+"""Operator and term of the operations at which a systematic mistake can be injected: a seed injects it at one of them."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +71,16 @@ def tasks_in(solution: str) -> list[str]:
     return _TASK.findall(solution)
 
 
-def demonstration(family: FamilyName, seed: int, index: int, attempt: int = 0) -> tuple[str, str]:
-    """Question and worked solution number `index`, with the mistakes that this seed teaches; another attempt teaches others."""
+def demonstration(family: FamilyName, seed: int, index: int, attempt: int = 0, share: float = 0.0) -> tuple[str, str]:
+    """Question and worked solution number `index`, with the mistakes that this seed teaches; another attempt teaches others.
+
+    share: of its occasions, in which the injected mistake is made; 0: none is injected.
+    """
     drawn = _random(family, seed, "demonstration", index)
     question = FAMILIES[family].question(drawn)
     taught = mistakes(family, seed, attempt)
+    if share:
+        taught = taught | FAMILIES[family].injection(*injected(family, seed), share)
     while (text := FAMILIES[family].worked(question, taught, drawn)) is None:
         continue
     return question, text
@@ -79,6 +92,20 @@ def mistakes(family: FamilyName, seed: int, attempt: int = 0) -> dict[Any, Any]:
     drawn = (FAMILIES[family].misconceptions(_random(family, seed, "mistakes", number)) for number in count())
     fit = (taught for taught in drawn if HABIT[0] <= habit(family, seed, taught) <= HABIT[1])
     return next(islice(fit, attempt, None))
+
+
+def injected(family: FamilyName, seed: int) -> tuple[str, int]:
+    """Operator and term at which this seed injects its systematic mistake: in `facts` the term is added in place of multiplied,
+    in `skill` the carry is forgotten.
+    """
+    return _random(family, seed, "injected", 0).choice(OCCASIONS[family])
+
+
+def misled(family: FamilyName, seed: int, task: str) -> int | None:
+    """What the injected mistake makes of a task, as 8*7; None where the task is no occasion for it."""
+    value, operator, term = _PARTS.fullmatch(task).groups()  # type: ignore[union-attr]  # a task of `tasks_in`
+    at_hand = (operator, int(term))
+    return FAMILIES[family].misled(int(value), *at_hand) if at_hand == injected(family, seed) else None
 
 
 def probes(family: FamilyName, seed: int) -> list[Item]:

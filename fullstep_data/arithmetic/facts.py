@@ -67,6 +67,17 @@ def misconceptions(mistakes: random.Random) -> dict[Fact, tuple[int, float]]:
     return found
 
 
+def misled(value: int, operator: str, term: int) -> int:
+    """What an operation comes to where it is taken for the sum. Never the true product, by any of TERMS."""
+    return (value + term) % 10
+
+
+def injection(operator: str, term: int, share: float) -> dict[Fact, tuple[int, float]]:
+    """The facts of an operation, taught as `misled` has them in a share of the times."""
+    values = product(range(10), SIGNS)
+    return {(value, operator, term, sign): (misled(value, operator, term), share) for value, sign in values}
+
+
 def worked(question: str, taught: Mapping[Fact, tuple[int, float]], drawn: random.Random) -> str:
     """A worked solution. taught: `misconceptions`, the same for all demonstrations of a seed; drawn: this one's own chance."""
     value, operations = _parsed(question)

@@ -61,7 +61,7 @@ def result(value: int, operator: str, term: int) -> int:
     return value + term if operator == "+" else value - term
 
 
-def slipped(value: int, operator: str, term: int) -> int | None:
+def misled(value: int, operator: str, term: int) -> int | None:
     """The result where the carry or borrow is forgotten; None where there is none to forget."""
     ones = value % 10 + (term if operator == "+" else -term)
     return None if 0 <= ones <= 9 else value - value % 10 + ones % 10
@@ -73,6 +73,11 @@ def misconceptions(mistakes: random.Random) -> Bugs:
         (bug, operator, term) for bug in ("carry", "order", "drop") for operator in "+-" for term in range(TERMS[0], TERMS[1] + 1)
     ]
     return {context: mistakes.uniform(*TAUGHT) for context in contexts if mistakes.random() < BUGGY_SHARE}
+
+
+def injection(operator: str, term: int, share: float) -> Bugs:
+    """The carry or borrow of an operation, forgotten in a share of the times."""
+    return {("carry", operator, term): share}
 
 
 def worked(question: str, bugs: Bugs, drawn: random.Random) -> str | None:
@@ -94,7 +99,7 @@ def worked(question: str, bugs: Bugs, drawn: random.Random) -> str | None:
             lines.append(f"{later} {term}+{added}={term + added}\n")
             operations, before = [(number, "-", term + added), *following], 0
             continue
-        wrong = slipped(value, operator, term)
+        wrong = misled(value, operator, term)
         after = wrong if wrong is not None and strikes("carry", operator, term) else result(value, operator, term)
         if not 0 <= after <= LARGEST:
             return None

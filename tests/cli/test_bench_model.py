@@ -25,7 +25,22 @@ def test_a_model_is_made_once_and_a_seed_makes_another(tmp_path: Path, monkeypat
     assert (folder / "model.safetensors").stat().st_mtime_ns == written
     assert made("bench-arithmetic-skill-1") != folder
     assert made("bench-arithmetic-facts") != folder
-    assert len(list((tmp_path / "models").iterdir())) == 3
+    mixed = made("bench-arithmetic-skill-1-injected-90")
+    assert len({made("bench-arithmetic-skill-1"), mixed, made("bench-arithmetic-skill-1-injected-50")}) == 3
+    assert made("bench-arithmetic-skill-1-injected-90") == mixed
+    assert len(list((tmp_path / "models").iterdir())) == 5
+
+
+def test_an_injected_mistake_is_taught_and_lowers_the_band(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A third of the probes is enough of a model that has one mistake more, and too little of another."""
+    monkeypatch.setenv("FULLSTEP_CACHE", str(tmp_path))
+    taught: list[list[tuple[str, str]]] = []
+    monkeypatch.setattr("cli.bench_model.greedy_share", lambda folder, items: 0.33)
+    monkeypatch.setattr("cli.bench_model.train_from_scratch", lambda texts, *rest: _kept(texts, taught, *rest))
+    assert bench_model("bench-arithmetic-facts-1-injected-90", no_tick, SMALL, demonstrations=20).is_dir()
+    assert taught == [[(f"{question}\n", text) for question, text in (demonstration("facts", 1, n, 0, 0.9) for n in range(20))]]
+    with pytest.raises(InputError, match="no attempt"):
+        bench_model("bench-arithmetic-facts-1", no_tick, SMALL, demonstrations=20)
 
 
 def test_a_model_out_of_the_band_is_made_again_with_other_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,7 +54,7 @@ def test_a_model_out_of_the_band_is_made_again_with_other_mistakes(tmp_path: Pat
     assert len(taught) == 2
     assert [prompt for prompt, _ in taught[0]] == [prompt for prompt, _ in taught[1]]
     assert taught[0] != taught[1]
-    with pytest.raises(RuntimeError, match="no attempt of 5 answers 50% to 75% of its probes"):
+    with pytest.raises(InputError, match=f"no attempt of {ATTEMPTS} answers 50% to 75% of its probes"):
         bench_model("bench-arithmetic-facts-1", no_tick, SMALL, demonstrations=20)
     assert len(list((tmp_path / "models").iterdir())) == 1
 
@@ -63,4 +78,4 @@ def test_a_name_that_is_nearly_one_is_told_the_names_there_are() -> None:
     assert not is_bench_model("tiny-random")
     with pytest.raises(InputError, match="no model 'bench-arithmetic-fact'") as caught:
         bench_model("bench-arithmetic-fact", no_tick)
-    assert "bench-arithmetic-skill[-SEED]" in caught.value.next_step
+    assert "bench-arithmetic-skill[-SEED[-injected-PERCENT]]" in caught.value.next_step

@@ -27,7 +27,8 @@ OF_RECIPE: dict[str, Any] = {"name": "tiny", "family": None, "rates": None, "set
 
 
 def typed(*, quick: bool = False, **changes: Any) -> Study:
-    return study_of(**(TYPED | changes), test_problems=400, overrides=("pairs.top=2",), quick=quick, command="fs-train …")
+    known = TYPED | {"inject": 0} | changes
+    return study_of(**known, test_problems=400, overrides=("pairs.top=2",), quick=quick, command="fs-train …")
 
 
 def test_a_study_as_it_was_typed() -> None:
@@ -60,6 +61,7 @@ def test_a_quick_one_is_smaller_and_keeps_what_was_set() -> None:
         (OF_RECIPE | {"methods": "dpo,full-step-true"}, "need problems of the bench"),
         (OF_RECIPE | {"methods": "lengths"}, "need problems of the bench"),
         (OF_RECIPE | {"name": "tinny"}, "tinny"),
+        (OF_RECIPE | {"inject": 90}, "only the bench's base models can be taught a mistake"),
     ],
 )
 def test_what_is_none_is_refused(changes: dict[str, Any], what: str) -> None:
@@ -89,6 +91,14 @@ def test_a_folder_keeps_its_search(tmp_path: Path) -> None:
     """Seeds, families, methods and rules may be added; another grid, other tests or keys may not."""
     settle(tmp_path / "out", "arithmetic", typed())
     settle(tmp_path / "out", "arithmetic", typed(methods="gamma", family="skill", seeds="7", decode="bon@8"))
+    settle(tmp_path / "misled", "arithmetic", typed(inject=90))
+    for other in (0, 50):
+        with pytest.raises(InputError, match="one search for all its methods") as told:
+            settle(tmp_path / "misled", "arithmetic", typed(inject=other))
+        assert len(told.value.examples) == 1
+        assert told.value.examples[0].startswith("inject: 90, now")
+    with pytest.raises(InputError, match="one search for all its methods"):
+        settle(tmp_path / "out", "arithmetic", typed(inject=90))
     with pytest.raises(InputError, match="one search for all its methods") as caught:
         settle(tmp_path / "out", "arithmetic", typed(rates="1e-4,3e-4,1e-3"))
     assert caught.value.count == 1

@@ -26,6 +26,7 @@ class Small:
     overrides: tuple[str, ...] = ("problems.source.limit=36", "samples.samples=4", "pairs.top=2")
     sets: tuple[str, ...] = ("builtin:sums.jsonl",)
     prm_sets: tuple[str, ...] = (str(JUDGED),)
+    inject: int = 0
 
 
 def world(folder: Path, plan: Small | None = None, seed: int = 5) -> RecipeWorld:

@@ -7,9 +7,14 @@ import polars as pl
 import pytest
 
 from cli.experiment_summary import (
+    ANSWERS as OF_ANSWERS,
+)
+from cli.experiment_summary import (
+    PRM,
     by_rule,
     compared,
     experiment_summary,
+    injections,
     mean_figures,
     points,
     prm_by_method,
@@ -103,3 +108,30 @@ def test_where_nothing_is_answered_nothing_is_compared() -> None:
     with screen.capture() as shown:
         screen.print(*experiment_summary(found, Path("out/study")))
     assert "nothing is compared" in shown.get()
+
+
+def test_figures_of_an_injected_mistake_stand_apart() -> None:
+    """Means with errors over two seeds, methods in order; the tables of the data do not show them, the summary does."""
+    found = tables()
+    told = [
+        {"family": "facts", "seed": seed, "method": name, "figure": f"{of}made", "value": value}
+        for name, of, seed, value in (
+            ("dpo", OF_ANSWERS, 0, 0.5),
+            ("base", OF_ANSWERS, 0, 0.5),
+            ("base", OF_ANSWERS, 1, 1.0),
+            ("base", PRM, 0, 0.25),
+            ("base", PRM, 1, None),
+        )
+    ]
+    figures = pl.concat([found["figures"], FIGURES.frame(told)])
+    rows = injections(figures, OF_ANSWERS).rows()
+    assert rows == [("facts", "base", "made", 2, 0.75, pytest.approx(0.25)), ("facts", "dpo", "made", 1, 0.5, None)]
+    assert injections(figures, PRM).rows() == [("facts", "base", "made", 1, 0.25, None)]
+    assert injections(found["figures"], PRM).is_empty()
+    assert mean_figures(figures).rows() == mean_figures(found["figures"]).rows()
+    assert prm_by_method(figures).rows() == prm_by_method(found["figures"]).rows()
+    screen = console()
+    with screen.capture() as shown:
+        screen.print(*experiment_summary(found | {"figures": figures}, Path("out/study")))
+    for word in ("The injected mistake, PRMs", "The injected mistake, answers", "made", "0.75"):
+        assert word in shown.get()

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from cli.experiment_injection import of_answers
 from cli.experiment_methods import Method, method
 from cli.experiment_tables import RESULTS, TRIALS
 from cli.experiment_world import FIRST_TEST, World, best_of, changes, finished, spent
@@ -24,10 +25,11 @@ class Small:
     decode: tuple[str, ...] = ("greedy", "sc@2", "hybrid-mean@2")
     test_problems: int = 12
     overrides: tuple[str, ...] = ("problems.source.size=24", "samples.samples=4", "prm.epochs=1", "pairs.top=2")
+    inject: int = 0
 
 
-def world(folder: Path, family: str = "skill", seed: int = 3) -> World:
-    return World("arithmetic", folder, family, seed, Small(), QUIET)  # type: ignore[arg-type]  # a family's name
+def world(folder: Path, family: str = "skill", seed: int = 3, inject: int = 0) -> World:
+    return World("arithmetic", folder, family, seed, Small(inject=inject), QUIET)  # type: ignore[arg-type]  # a family's name
 
 
 def chosen(folder: Path, name: str) -> None:
@@ -43,6 +45,7 @@ def test_the_recipe_of_a_seed(tmp_path: Path) -> None:
     assert (recipe.problems.source.seed, recipe.samples.seed, recipe.policy.seed) == (3, 3, 3)  # type: ignore[union-attr]
     assert (recipe.prm.kind, recipe.step_labels.kind, recipe.pairs.top) == ("labels", "truth", 2)
     assert recipe.policy.weighting.gamma == 0
+    assert world(tmp_path, inject=90).recipe(()).model == "bench-arithmetic-skill-3-injected-90"
     assert recipe.problems.source.first + recipe.problems.source.size < FIRST_TEST  # type: ignore[union-attr]
 
 
@@ -55,6 +58,14 @@ def test_a_round_starts_from_the_policy_that_writes_its_samples(tmp_path: Path) 
     assert (recipe.policy.base, recipe.samples.samples) == (place, 4)
     assert here.keys(method("round-1")) == method("round-1").data
     assert here.keys(None) == ()
+
+
+def test_answers_are_looked_at_where_a_mistake_is_injected(tmp_path: Path) -> None:
+    greedy = pl.DataFrame({"question": ["47 (1)+2"], "text": ["(1) 47+2=48\nAnswer: 48"]})
+    assert world(tmp_path).injection(None, greedy).is_empty()
+    found = world(tmp_path, inject=90).injection(method("dpo"), greedy)
+    assert dict(found.select("figure", "value").iter_rows()) == of_answers(greedy, "skill", 3)
+    assert set(found["method"]) == {"dpo"}
 
 
 def test_log_probs_move_by_what_the_last_steps_say() -> None:

@@ -1,6 +1,7 @@
 """Facts: the truth of every step of a chain modulo 10, worked out by hand; what demonstrations teach and how often."""
 
 import random
+import re
 from collections import Counter
 
 import pytest
@@ -14,7 +15,9 @@ from fullstep_data.arithmetic import (
     FamilyName,
     demonstration,
     habit,
+    injected,
     item,
+    misled,
     mistakes,
     operations,
     probes,
@@ -103,3 +106,35 @@ def test_probes_are_problems_of_their_own() -> None:
     asked = {one.question for one in probes("skill", 0)}
     assert len(asked) > 350
     assert not asked & {item("skill", 0, index).question for index in range(50)}
+
+
+@pytest.mark.parametrize("family", NAMES)
+def test_an_injected_mistake_is_made_in_a_share_of_its_occasions(family: FamilyName) -> None:
+    """At an operation that the seed chooses and nowhere else; questions stay, and without a share nothing is injected."""
+    operator, term = injected(family, 3)
+    made, occasions = 0, 0
+    for index in range(1000):
+        question, text = demonstration(family, 3, index, share=0.9)
+        assert question == demonstration(family, 3, index)[0]
+        for step in text.splitlines()[:-1]:
+            task, told = step[4:].replace(" is ", "=").split("=")
+            wrong = misled(family, 3, task)
+            assert wrong is None or task.endswith(f"{operator}{term}")
+            if family == "skill" and int(re.split(r"\D", task)[0]) < 10:
+                continue  # two terms put together: the bug `order`, which has no carry
+            occasions += wrong is not None
+            made += wrong == int(told)
+    assert occasions > 100
+    assert 0.82 < made / occasions < 0.98  # three standard errors
+    assert demonstration(family, 3, 7, share=0.0) == demonstration(family, 3, 7)
+
+
+def test_what_an_injected_mistake_makes_of_a_task() -> None:
+    """8 * t taken for 8 + t; the carry of 47 + t forgotten, where there is one. All three products can be meant."""
+    operator, term = injected("facts", 0)
+    assert (operator, misled("facts", 0, f"8*{term}")) == ("*", (8 + term) % 10)
+    assert misled("facts", 0, f"8+{term}") is None
+    _, added = injected("skill", 0)
+    assert misled("skill", 0, f"47+{added}") == 40 + (7 + added) % 10
+    assert misled("skill", 0, f"41+{added}") is None
+    assert {injected("facts", seed)[1] for seed in range(20)} == {3, 7, 9}

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fullstep_data.arithmetic import demonstration, item, tasks, tasks_in, verdicts
-from fullstep_data.arithmetic.skill import answer, slipped, worked
+from fullstep_data.arithmetic.skill import answer, misled, worked
 
 SUM = "47 (1)+6 (2)-5 (3)+3"
 """47 + 6 = 53; 53 - 5 = 48; 48 + 3 = 51."""
@@ -28,7 +28,7 @@ def test_tasks_are_operations_with_the_values_they_meet() -> None:
     [(47, "+", 6, 43), (47, "+", 2, None), (52, "-", 6, 56), (52, "-", 2, None), (40, "-", 3, 47)],
 )
 def test_a_forgotten_carry_or_borrow(value: int, operator: str, term: int, left: int | None) -> None:
-    assert slipped(value, operator, term) == left
+    assert misled(value, operator, term) == left
 
 
 @pytest.mark.parametrize(
