@@ -27,17 +27,18 @@ from pathlib import Path
 
 import polars as pl
 
-from cli.experiment_methods import Method, chosen
+from cli.experiment_grades import grade
+from cli.experiment_methods import METHODS, RECIPE, Method, chosen
 from cli.experiment_recipe import RecipeWorld
 from cli.experiment_summary import compared, experiment_summary
-from cli.experiment_tables import ANSWERS, FIGURES, RESULTS, TRIALS
+from cli.experiment_tables import ANSWERS, FIGURES, GRADED, RESULTS, TRIALS
 from cli.experiment_world import World, write_table
 from cli.progress import progress
 from cli.recipe import load
 from cli.render import show
 from cli.results import CALLS, write_figure
 from fullstep_data.arithmetic import NAMES
-from fullstep_data.decoding import parse
+from fullstep_data.decoding import Sampled, parse
 from fullstep_data.store.disk import replace
 from schemas import InputError
 
@@ -58,7 +59,8 @@ class Study:
     """How much is done. overrides: of the recipe, for all methods. decode: rules that the base model is tested under.
     command: as it was typed. sets: test problems where a recipe is given, at most test_problems of each. prm_sets: labelled steps
     on which PRMs are measured. inject: in how many percent of its occasions the base models have learnt to make one systematic
-    mistake more; 0: none. Rates, tests, overrides and inject are those of the first call into a folder.
+    mistake more; 0: none. prms: methods whose PRMs decide over the samples of base and recommended. Rates, tests, overrides and
+    inject are those of the first call into a folder.
     """
 
     families: tuple[str, ...]
@@ -71,6 +73,7 @@ class Study:
     sets: tuple[str, ...] = ()
     prm_sets: tuple[str, ...] = ()
     inject: int = 0
+    prms: tuple[str, ...] = ()
     command: str = ""
 
 
@@ -87,6 +90,7 @@ def study_of(
     prm_sets: str,
     *,
     inject: int,
+    prms: str,
     quick: bool,
     command: str,
 ) -> Study:
@@ -94,26 +98,10 @@ def study_of(
     option of the one with the other.
     """
     families, tests = families_of(name, family), listed(sets)
-    if name == BENCH and (tests or prm_sets):
-        raise InputError(
-            "the bench makes its own test problems and knows the truth of every step",
-            where="--sets" if tests else "--prm-sets",
-            next_step="leave the option out, or name a recipe in place of `arithmetic`",
-        )
-    if name != BENCH and (quick or not tests):
-        raise InputError(
-            "--quick is a size of the bench" if quick else "a study of a recipe needs test problems",
-            where="--quick" if quick else "--sets",
-            next_step="make it small with --test and --set, as --set problems.source.limit=50"
-            if quick
-            else "name sets, files or datasets, as --sets gsm8k,svamp",
-        )
-    if name != BENCH and inject:
-        raise InputError(
-            "only the bench's base models can be taught a mistake, for only there is known which steps make it",
-            where="--inject",
-            next_step="leave the option out, or run `fs-train experiment arithmetic`",
-        )
+    if name == BENCH:
+        require_of_bench(sets, prm_sets)
+    else:
+        require_of_recipe(sets, inject, prms, quick=quick)
     tried = rates_of(rates, RATES if name == BENCH else (load(name, overrides).policy.learning_rate,))
     rules = ("greedy", *(rule.name for rule in parse(decode) if rule.name != "greedy"))
     study = Study(
@@ -127,6 +115,7 @@ def study_of(
         sets=tests,
         prm_sets=listed(prm_sets),
         inject=inject,
+        prms=prms_of(prms, rules),
         command=command,
     )
     if not quick:
@@ -140,6 +129,61 @@ def study_of(
         test_problems=100,
         overrides=(*QUICK, *overrides),
     )
+
+
+def require_of_bench(sets: str, prm_sets: str) -> None:
+    """InputError: an option that is for recipes."""
+    if sets or prm_sets:
+        raise InputError(
+            "the bench makes its own test problems and knows the truth of every step",
+            where="--sets" if sets else "--prm-sets",
+            next_step="leave the option out, or name a recipe in place of `arithmetic`",
+        )
+
+
+def require_of_recipe(sets: str, inject: int, prms: str, *, quick: bool) -> None:
+    """InputError: an option that is for the bench, or no test problems."""
+    if quick or not listed(sets):
+        raise InputError(
+            "--quick is a size of the bench" if quick else "a study of a recipe needs test problems",
+            where="--quick" if quick else "--sets",
+            next_step="make it small with --test and --set, as --set problems.source.limit=50"
+            if quick
+            else "name sets, files or datasets, as --sets gsm8k,svamp",
+        )
+    if inject:
+        raise InputError(
+            "only the bench's base models can be taught a mistake, for only there is known which steps make it",
+            where="--inject",
+            next_step="leave the option out, or run `fs-train experiment arithmetic`",
+        )
+    if prms:
+        raise InputError(
+            "only the bench decides under several PRMs at once",
+            where="--prms",
+            next_step="decide over stored samples, once per PRM: fs-train eval --samples DIR --prm DIR --decode sc@8,bon@8",
+        )
+
+
+def prms_of(text: str, rules: tuple[str, ...]) -> tuple[str, ...]:
+    """Methods whose PRMs decide, by name or group. InputError: one has none of its own, or no rule has samples to decide over."""
+    methods = chosen(text)
+    without = [one.name for one in methods if not one.has_prm and one.name in listed(text)]
+    if without:
+        raise InputError(
+            "these methods have no PRM of their own",
+            where=f"--prms {text}",
+            count=len(without),
+            examples=without[:5],
+            next_step=f"take some of {', '.join(one.name for one in METHODS if one.has_prm)}",
+        )
+    if methods and not any(isinstance(rule, Sampled) for rule in parse(",".join(rules))):
+        raise InputError(
+            "PRMs decide over samples, and no rule asks for any",
+            where="--decode",
+            next_step="name rules, as --decode sc@8,bon@8,wsc@8,hybrid-min@8",
+        )
+    return tuple(one.name for one in methods if one.has_prm)
 
 
 def listed(text: str) -> tuple[str, ...]:
@@ -210,6 +254,8 @@ def experiment(name: str, out: Path, study: Study) -> None:
                     world = kind(name, out / family / f"seed-{seed}", family, seed, study, reporter)
                     for part in (None, *study.methods):
                         world.do(part)
+                        if study.prms and (part is None or part.name == RECIPE):
+                            grade(world, study.prms, part)
                         _record(out, begun, study.command)
     finally:
         gc.unfreeze()  # else nanobind, at the end of the process, takes what was frozen for leaked and says so
@@ -265,7 +311,7 @@ def collect(out: Path) -> dict[str, pl.DataFrame]:
     """The tables of all finished parts, by name; written beside the parts."""
     done = [marker.parent for marker in sorted(out.glob(PARTS))]
     found: dict[str, pl.DataFrame] = {}
-    for table in (RESULTS, TRIALS, ANSWERS, FIGURES):
+    for table in (RESULTS, TRIALS, ANSWERS, FIGURES, GRADED):
         files = [part / f"{table.name}.parquet" for part in done]
         frames = [pl.read_parquet(file) for file in files if file.is_file()]
         found[table.name] = table.check(pl.concat([table.empty(), *frames]), table.name)

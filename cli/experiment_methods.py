@@ -51,6 +51,12 @@ class Method:
         return any('kind="truth"' in key for key in self.data)
 
     @property
+    def has_prm(self) -> bool:
+        """Does a PRM of its own learn for it: from other problems, or from other labels that are no rewards themselves?"""
+        labelled = any(key.startswith("step_labels=") for key in self.data)
+        return bool(self.prm) or (labelled and not any(key.startswith("prm=") for key in self.data))
+
+    @property
     def changes(self) -> tuple[str, ...]:
         """All that it changes, as a page shows it."""
         start = [f"policy.base = that of {self.after}"] if self.after else []

@@ -105,3 +105,21 @@ FIGURES = Table(
         Column("value", pl.Float64, "The figure; null where the data do not define it.", nullable=True),
     ),
 )
+
+GRADED = Table(
+    name="graded",
+    version=1,
+    grain="one decoding rule over the stored samples of one policy, under one PRM",
+    doc="PRMs of graded quality decide over the same answers to the test problems, `hybrid` calibrated on validation problems.",
+    key=("family", "seed", "method", "prm", "decoding"),
+    columns=(
+        *_WHO,
+        Column("prm", pl.String, "The method whose PRM it is; base: that of the data which methods share."),
+        Column("decoding", pl.String, "Decoding rule."),
+        Column("weight", pl.Float64, "Of the rule hybrid: how far it listens to the PRM; 0: Self-Consistency.", nullable=True),
+        Column("test_correct", pl.Int32, "Test problems answered correctly.", unit="problems"),
+        Column("test_n", pl.Int32, "Test problems.", unit="problems"),
+        Column("test_accuracy", pl.Float64, "test_correct / test_n.", unit="probability"),
+    ),
+    rules=(Rule("no more right ones than problems", "test_correct >= 0 AND test_correct <= test_n"),),
+)

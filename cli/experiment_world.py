@@ -182,14 +182,20 @@ class World:
 
     def test(self, one: Method | None, model: str, part: Path, rules: tuple[str, ...]) -> pl.DataFrame:
         """Answers to the test problems, as `fs-train eval` makes them. Rules that want a PRM ask that of the shared data."""
-        recipe = self.recipe(())
         data = self.dataset(None) if rules != ("greedy",) else None
-        asked = EvalRecipe(
+        return self.answered(one, model, part / "test", rules, self.questions(), data).frame("predictions")
+
+    def answered(
+        self, one: Method | None, model: str, place: Path, rules: tuple[str, ...], asked: Questions, data: Version | None = None
+    ) -> Version:
+        """What a model answers to problems, kept in `place`. data: the dataset whose PRM judges, where one is wanted."""
+        recipe = self.recipe(())
+        evaluated = EvalRecipe(
             model=one.name if one else BASE,
             prm=f"{data.path}@{data.number}" if data else None,
             decode=rules,
             calibrations=calibrations(data, rules) if data else (),
-            questions=self.questions(),
+            questions=asked,
             engine=HFEngine(model=model, batch_size=recipe.evaluation.batch_size),
             prompt=recipe.samples.prompt,
             max_tokens=recipe.evaluation.max_tokens,
@@ -197,8 +203,8 @@ class World:
             seed=self.seed,
             steps=recipe.steps,
         )
-        answered = run(evaluation(asked), asked, Store.create(part / "test"), eval_tools(asked, self.reporter), self.reporter)
-        return answered.frame("predictions")
+        tools = eval_tools(evaluated, self.reporter)
+        return run(evaluation(evaluated), evaluated, Store.create(place), tools, self.reporter)
 
     def questions(self) -> Questions:
         """The test problems."""

@@ -63,6 +63,12 @@ from cli.command import Command
     type=click.IntRange(0, 100),
     help="Teach the bench's base models one systematic mistake more, made in so many percent of its occasions.",
 )
+@click.option(
+    "--prms",
+    default="",
+    metavar="NAME,…",
+    help="Of the bench: methods or groups (labels, prm) whose PRMs decide by --decode over the samples of base and recommended.",
+)
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe for all methods.")
 @click.option("--quick", is_flag=True, help="A minute's worth: one family, a small dataset, three methods, one learning rate.")
 def experiment(
@@ -77,6 +83,7 @@ def experiment(
     sets: str,
     prm_sets: str,
     inject: int,
+    prms: str,
     overrides: tuple[str, ...],
     quick: bool,
 ) -> None:
@@ -89,6 +96,9 @@ def experiment(
 
     --inject 90 asks whether PRM and policies flag a mistake that the base model makes nearly always, or learn it: PRM AUC
     and flagged share at its steps and at other false ones, and how often each policy's answers make it.
+
+    --prms labels,prm decides over the same samples under PRMs of graded quality, which are built where they are missing:
+    whether a rule is worth its PRM, and whether `hybrid`, calibrated on validation problems, falls below Self-Consistency.
 
     Of a recipe, a seed is one of samples and trainings. Its held-out problems choose the learning rate, --sets test it, and
     sets of another domain show what carries over. The sweep of gamma: --methods dpo,full-step,gamma; labels of N rollouts:
@@ -110,6 +120,7 @@ def experiment(
         sets,
         prm_sets,
         inject=inject,
+        prms=prms,
         quick=quick,
         command=command,
     )

@@ -27,7 +27,7 @@ OF_RECIPE: dict[str, Any] = {"name": "tiny", "family": None, "rates": None, "set
 
 
 def typed(*, quick: bool = False, **changes: Any) -> Study:
-    known = TYPED | {"inject": 0} | changes
+    known = TYPED | {"inject": 0, "prms": ""} | changes
     return study_of(**known, test_problems=400, overrides=("pairs.top=2",), quick=quick, command="fs-train …")
 
 
@@ -61,12 +61,23 @@ def test_a_quick_one_is_smaller_and_keeps_what_was_set() -> None:
         (OF_RECIPE | {"methods": "dpo,full-step-true"}, "need problems of the bench"),
         (OF_RECIPE | {"methods": "lengths"}, "need problems of the bench"),
         (OF_RECIPE | {"name": "tinny"}, "tinny"),
+        (OF_RECIPE | {"prms": "labels"}, "only the bench decides under several PRMs"),
+        ({"prms": "labels,dpo"}, "these methods have no PRM of their own"),
+        ({"prms": "labels", "decode": "greedy,beam@2x2"}, "PRMs decide over samples, and no rule asks for any"),
         (OF_RECIPE | {"inject": 90}, "only the bench's base models can be taught a mistake"),
     ],
 )
 def test_what_is_none_is_refused(changes: dict[str, Any], what: str) -> None:
     with pytest.raises(InputError, match=what):
         typed(**changes)
+
+
+def test_prms_are_named_by_method_or_group() -> None:
+    """A group is those of its methods that have a PRM of their own."""
+    assert typed(prms="labels,full-step-prm-800x4").prms == tuple(
+        f"full-step-{name}" for name in ("mc2", "mc4", "mc8", "prm-800x4")
+    )
+    assert typed(prms="default").prms == typed().prms == ()
 
 
 def test_a_study_of_a_recipe() -> None:

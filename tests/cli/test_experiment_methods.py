@@ -32,6 +32,12 @@ def test_a_page_shows_all_that_a_method_changes() -> None:
     assert "problems.source.size=800" in method("full-step-prm-800x4").changes[-1]
 
 
+def test_which_methods_have_a_prm_of_their_own() -> None:
+    """Other problems, or labels by rollouts; not where labels are the rewards."""
+    own = {one.name for one in METHODS if one.has_prm}
+    assert own == {f"full-step-{name}" for name in ("mc2", "mc4", "mc8", "prm-100x32", "prm-400x8", "prm-800x4")}
+
+
 def test_an_unknown_name_is_told_a_near_one() -> None:
     with pytest.raises(InputError, match="no method 'full-stp'") as caught:
         chosen("full-stp")

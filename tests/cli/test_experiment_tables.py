@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.experiment_tables import ANSWERS, FIGURES, RESULTS, TRIALS
+from cli.experiment_tables import ANSWERS, FIGURES, GRADED, RESULTS, TRIALS
 from schemas import ContractError
 
 ROW = {
@@ -29,7 +29,7 @@ def test_a_key_is_there_once_and_counts_add_up() -> None:
         RESULTS.check(RESULTS.frame([ROW | {"test_correct": 5}]), "here")
 
 
-@pytest.mark.parametrize("table", [ANSWERS, FIGURES, RESULTS, TRIALS], ids=lambda table: table.name)
+@pytest.mark.parametrize("table", [ANSWERS, FIGURES, GRADED, RESULTS, TRIALS], ids=lambda table: table.name)
 def test_every_column_is_explained_and_the_key_is_of_columns(table) -> None:
     assert all(column.doc for column in table.columns)
     assert set(table.key) <= {column.name for column in table.columns}
