@@ -37,6 +37,7 @@ from cli.progress import progress
 from cli.recipe import load
 from cli.render import show
 from cli.results import CALLS, write_figure
+from cli.results_studies import SETTLED
 from fullstep_data.arithmetic import NAMES
 from fullstep_data.decoding import Sampled, parse
 from fullstep_data.store.disk import replace
@@ -44,7 +45,6 @@ from schemas import InputError
 
 BENCH = "arithmetic"
 RATES = (2e-5, 6e-5, 2e-4, 6e-4, 2e-3)
-SETTLED = "study.json"
 PARTS = "*/seed-*/*/results.parquet"
 QUICK = (
     "problems.source.size=80",

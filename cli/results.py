@@ -2,20 +2,22 @@
 
     python -m cli.results out/study --figure docs/figures/arithmetic.png --candidates out/seed-0 > docs/results.md
 
---candidates: a study of other seeds, in which it was tried what to recommend. Needs the extra `report`.
+--candidates: a study of other seeds, in which it was tried what to recommend; --confirmation: one of the best methods on further
+seeds; --injected: one with --inject. Needs the extra `report`.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from cli.experiment_coverage import errors, selections, told_apart
-from cli.experiment_methods import BASE, METHODS, RECIPE, RIVALS
+from cli.experiment_methods import BASE, METHODS, RECIPE
 from cli.experiment_reading import (
     KNOWING,
     against_all,
@@ -30,9 +32,8 @@ from cli.experiment_reading import (
     verdict,
 )
 from cli.experiment_summary import by_rule, cells, compared, mean_figures, points, prm_by_method
-from cli.experiment_tables import ANSWERS, FIGURES, RESULTS, TRIALS
+from cli.results_studies import candidates_of, confirmed, graded, injected, markdown, read
 from fullstep_data.store.disk import replace
-from schemas import InputError
 
 CALLS = "calls"
 """In the folder of an experiment: a file per call, with command, versions and machine."""
@@ -54,13 +55,6 @@ NAMED = f"""`{RECIPE}` was chosen on seed 0, which is not in this study, for an 
 problems, whose folder is lost; its figures had been seen before this one was made. There the highest of five learning rates,
 0.002, was the best of none of 159 searches, so it is left out. Here is the accuracy of `{RECIPE}` less that of the others, and
 how many standard errors that is."""
-TRIED = f"""What was tried for a recipe that beats all others, on seeds that are not in the study. Test problems of these seeds
-were looked at as often as need was: what is shown here is how candidates were chosen, not what they are worth. Differences are
-to `{RECIPE}`, in points. `{RIVALS[0]}` was the best of them on validation, mean of both families, and was named before any seed
-of the study had answered by it. It takes right solutions only if half of the right samples take each of their steps; where a
-problem has many right ways, that takes most of them away. So `{RIVALS[1]}` was made, after the study had shown the first to fail
-in facts: for it the study's test problems are no fresh ones. Neither was tried on further seeds. Candidates whose names are in a
-command but not in the table were run again under the names that they have now."""
 LENGTHS = """Share of right answers, over the seeds that a method has: methods with fewer seeds have other problems here."""
 CHOSEN = """How many solutions a selection chooses per training problem, and which share of them holds a false step though the
 answer is right. A selection is named as in the table `pairs`; labels are outcomes unless it says otherwise. A task is an
@@ -87,20 +81,24 @@ HEADERS = (
 )
 
 
-def read(folder: Path) -> dict[str, pl.DataFrame]:
-    """The tables of an experiment by name. InputError: the folder holds none."""
-    if not (folder / "results.parquet").is_file():
-        raise InputError(
-            "the folder holds no results of an experiment",
-            where=str(folder),
-            next_step=f"fs-train experiment arithmetic --out {folder}",
-        )
-    tables = (RESULTS, TRIALS, ANSWERS, FIGURES)
-    return {table.name: table.check(pl.read_parquet(folder / f"{table.name}.parquet"), table.name) for table in tables}
+@dataclass(frozen=True)
+class Others:
+    """Folders of other studies that the page tells of: of candidates, of the best on further seeds, with an injected mistake."""
+
+    candidates: Path | None = None
+    confirmation: Path | None = None
+    injected: tuple[Path, ...] = ()
+
+    @property
+    def told(self) -> list[tuple[str, Path]]:
+        """What their commands are told under, and the folders."""
+        found = [("Of the candidates:", self.candidates), ("Of the confirmation:", self.confirmation)]
+        found += [("With an injected mistake:", folder) for folder in self.injected]
+        return [(lead, folder) for lead, folder in found if folder]
 
 
-def page(folder: Path, figure: str, candidates: Path | None = None) -> str:
-    """The whole page as Markdown. figure: the picture's place, as seen from the page. candidates: a study of other seeds."""
+def page(folder: Path, figure: str, others: Others = Others()) -> str:
+    """The whole page as Markdown. figure: the picture's place, as seen from the page."""
     tables = read(folder)
     found = compared(tables["results"], tables["answers"])
     selected, apart, false_steps = selections(folder), told_apart(folder), errors(folder)
@@ -124,8 +122,11 @@ def page(folder: Path, figure: str, candidates: Path | None = None) -> str:
         parts += [f"## Methods, family {family}", _reading(own), markdown(HEADERS, rows)]
     if not ahead.is_empty():
         parts += ["## The recommended method against the others", NAMED, markdown(AHEAD, _ahead(ahead))]
-    parts += _candidates(candidates) if candidates else []
+    parts += candidates_of(others.candidates) if others.candidates else []
+    parts += confirmed(tables["results"], others.confirmation) if others.confirmation else []
     parts += _rules(tables["results"])
+    parts += graded(tables["graded"], tables["figures"])
+    parts += injected(others.injected)
     parts += _explained(tables)
     parts += _coverage(selected, false_steps)
     parts += [
@@ -136,7 +137,8 @@ def page(folder: Path, figure: str, candidates: Path | None = None) -> str:
     ]
     parts += ["## What the methods are", markdown(("method", "is", "changes in the recipe"), _methods(found))]
     parts += ["## Commands and machine", ORDER, *map(_call, _calls(folder))]
-    parts += ["Of the candidates:", *map(_call, _calls(candidates))] if candidates else []
+    for lead, place in others.told:
+        parts += [lead, *map(_call, _calls(place))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -144,12 +146,6 @@ def _led(lead: str, *told: str) -> str:
     """A paragraph under a bold lead; nothing where there is nothing to tell."""
     text = " ".join(filter(None, told))
     return text and f"**{lead}** {text}"
-
-
-def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table."""
-    lines = [headers, ["---"] * len(headers), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _calls(folder: Path) -> list[dict[str, Any]]:
@@ -190,26 +186,6 @@ def _ahead(ahead: pl.DataFrame) -> list[list[str]]:
         ]
         for row in ahead.iter_rows(named=True)
     ]
-
-
-def _candidates(folder: Path) -> list[str]:
-    """Accuracy of each method of another study, and its difference to the recommended one."""
-    tables = read(folder)
-    gaps = {(row["family"], row["method"]): row for row in against_all(tables["results"]).iter_rows(named=True)}
-    docs = {one.name: one.doc for one in METHODS}
-    searched = tables["results"].filter(decoding="greedy").group_by("family", "method").agg(pl.col("validation_accuracy").mean())
-    validation = {(family, name): share for family, name, share in searched.iter_rows()}
-    rows = []
-    for row in compared(tables["results"], tables["answers"]).iter_rows(named=True):
-        gap = gaps.get((row["family"], row["method"]))
-        told = points(-gap["difference"], gap["error"], sign="+") if gap else ""
-        name = row["method"]
-        search = points(validation.get((row["family"], name)), None)
-        rows.append(
-            [row["family"], name, docs.get(name, ""), str(row["seeds"]), search, points(row["accuracy"], row["error"]), told]
-        )
-    headers = ("family", "method", "is", "seeds", "validation %", "test %", "difference")
-    return ["## Candidates", TRIED, markdown(headers, rows)]
 
 
 def _coverage(selected: pl.DataFrame, false_steps: pl.DataFrame) -> list[str]:
@@ -359,12 +335,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--figure", type=Path, help="where to draw it, in a folder beside the page; else DIR/results.png")
     parser.add_argument("--candidates", type=Path)
+    parser.add_argument("--confirmation", type=Path)
+    parser.add_argument("--injected", type=Path, action="append", default=[])
     options = parser.parse_args()
     tables = read(options.folder)
     figure = options.figure or options.folder / "results.png"
     write_figure(compared(tables["results"], tables["answers"]), figure)
     shown = f"{figure.parent.name}/{figure.name}" if options.figure else str(figure)
-    sys.stdout.write(page(options.folder, shown, options.candidates))
+    others = Others(options.candidates, options.confirmation, tuple(options.injected))
+    sys.stdout.write(page(options.folder, shown, others))
 
 
 if __name__ == "__main__":

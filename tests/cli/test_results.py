@@ -8,7 +8,8 @@ import pytest
 from cli.experiment_methods import RECIPE
 from cli.experiment_summary import compared
 from cli.experiment_tables import TRIALS
-from cli.results import CALLS, main, page, read, specification, write_figure
+from cli.results import CALLS, Others, main, page, specification, write_figure
+from cli.results_studies import read
 from schemas import InputError
 from tests.cli.test_experiment_summary import tables
 
@@ -61,7 +62,7 @@ def test_the_page_tells_commands_numbers_and_what_methods_are(study: Path) -> No
 
 
 def test_candidates_of_other_seeds_stand_in_a_table_of_their_own(study: Path) -> None:
-    text = page(study, "figures/arithmetic.png", study)
+    text = page(study, "figures/arithmetic.png", Others(candidates=study))
     assert "## Candidates" in text
     assert "| facts | full-step | Full-Step-DPO, weighting step, gamma 0.5 | 2 | 50.0 | 75.0 ± 0.0 |  |" in text
     assert text.count("```bash") == 2
