@@ -13,15 +13,19 @@ Layout, below the folder of a method (`experiment_world`):
 """
 
 import json
+from itertools import accumulate
 from pathlib import Path
+from typing import cast
 
 import polars as pl
+from sklearn.metrics import roc_auc_score
 
 from cli.experiment_methods import BASE, Method, method
 from cli.experiment_tables import GRADED
 from cli.experiment_world import World, write_table
 from cli.tools import ScorerTool
 from fullstep_data.accuracy import accuracy
+from fullstep_data.arithmetic import FamilyName, verdicts
 from fullstep_data.calibration import calibrate
 from fullstep_data.config import Calibration, SolutionsConfig
 from fullstep_data.decoding import Sampled, parse
@@ -59,7 +63,8 @@ def _under(world: World, one: Method | None, part: Path, name: str, rules: tuple
             calibrate(known.frame("solutions"), rewards, rule, grader, "platt") for rule in rules if rule.kind == "hybrid"
         )
     tested = Store.open(part / "test").version()
-    answers = decided(world, prm, place / "test", tested, tuple(rule.name for rule in rules), fitted).frame("predictions")
+    judged = decided(world, prm, place / "test", tested, tuple(rule.name for rule in rules), fitted)
+    auc = quality(world, tested, judged.frame("step_scores"))
     weights = {f"hybrid-{calibration.score}": calibration.weight for calibration in fitted}
     families = {rule.name: rule.family for rule in rules}
     return GRADED.frame(
@@ -67,13 +72,14 @@ def _under(world: World, one: Method | None, part: Path, name: str, rules: tuple
             {
                 **world.who(one),
                 "prm": name,
+                "auc": auc,
                 "decoding": row["decoding"],
                 "weight": weights.get(families[row["decoding"]]),
                 "test_correct": row["correct"],
                 "test_n": row["n"],
                 "test_accuracy": row["accuracy"],
             }
-            for row in accuracy(answers).iter_rows(named=True)
+            for row in accuracy(judged.frame("predictions")).iter_rows(named=True)
             if row["decoding"] in families
         ]
     )
@@ -83,6 +89,23 @@ def prm_of(world: World, name: str) -> Path:
     """The folder of the PRM that a method learns under."""
     one = None if name == BASE else method(name)
     return (world.rewarder(one) if one is not None and one.prm else world.dataset(one)).model("prm")
+
+
+def quality(world: World, samples: Version, scores: pl.DataFrame) -> float | None:
+    """AUC of rewards for steps of samples: those up to which a solution is right above the others. None where all are alike."""
+    questions = dict(samples.frame("problems").select("problem_id", "question").iter_rows())
+    rows = (
+        samples.frame("solutions")
+        .select("solution_id", "problem_id", "text")
+        .join(scores.sort("step_index").group_by("solution_id").agg("reward"), on="solution_id")
+    )
+    truth: list[bool] = []
+    rewards: list[float] = []
+    for problem, text, given in rows.select("problem_id", "text", "reward").iter_rows():
+        found = verdicts(cast("FamilyName", world.family), questions[problem], text.splitlines(keepends=True))
+        truth += accumulate(found[: len(given)], lambda before, this: before and this)
+        rewards += given[: len(found)]
+    return float(roc_auc_score(truth, rewards)) if len(set(truth)) == 2 else None
 
 
 def validation(world: World, one: Method | None, part: Path, n: int) -> Version:

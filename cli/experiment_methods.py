@@ -48,7 +48,7 @@ class Method:
     @property
     def knows_truth(self) -> bool:
         """Does it learn from the truth of steps, which only a bench can tell?"""
-        return any('kind="truth"' in key for key in self.data)
+        return any('kind="truth"' in key for key in (*self.data, *self.prm))
 
     @property
     def has_prm(self) -> bool:
@@ -249,6 +249,12 @@ METHODS: tuple[Method, ...] = (
             prm=(OTHERS, f"problems.source.size={problems}", "problems.held_out=0", f"samples.samples={samples}"),
         )
         for problems, samples in ((100, 32), (400, 8), (800, 4))
+    ),
+    _full_step(
+        "prm-true",
+        "PRM of 800 other problems, 4 samples each, whose labels are true",
+        "bounds",
+        prm=(OTHERS, "problems.source.size=800", "problems.held_out=0", "samples.samples=4", 'step_labels={kind="truth"}'),
     ),
     *(
         Method(

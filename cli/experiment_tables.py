@@ -115,6 +115,12 @@ GRADED = Table(
     columns=(
         *_WHO,
         Column("prm", pl.String, "The method whose PRM it is; base: that of the data which methods share."),
+        Column(
+            "auc",
+            pl.Float64,
+            "AUC of its rewards for steps of these samples against the truth of the prefix; null where all are alike.",
+            nullable=True,
+        ),
         Column("decoding", pl.String, "Decoding rule."),
         Column("weight", pl.Float64, "Of the rule hybrid: how far it listens to the PRM; 0: Self-Consistency.", nullable=True),
         Column("test_correct", pl.Int32, "Test problems answered correctly.", unit="problems"),

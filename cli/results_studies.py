@@ -3,7 +3,7 @@
 candidates_of(Path("out/seed-0"))                       # what was tried for a recipe to recommend
 confirmed(results, Path("out/seeds-6-10"))              # the best methods on further seeds
 injected([Path("out/misled")])                          # one systematic mistake more: flagged, or learnt?
-graded(tables["graded"], tables["figures"])             # decoding rules under PRMs of graded quality
+graded(tables["graded"])             # decoding rules under PRMs of graded quality
 """
 
 import json
@@ -17,7 +17,7 @@ import polars as pl
 from cli.experiment_injection import FALSE, MADE, SAME
 from cli.experiment_injection import TAKEN as TAKEN_SHARE
 from cli.experiment_methods import BASE, METHODS, RECIPE, RIVALS
-from cli.experiment_reading import CLEAR, PRM_AUC, against_all
+from cli.experiment_reading import CLEAR, against_all
 from cli.experiment_summary import ANSWERS as OF_ANSWERS
 from cli.experiment_summary import PRM as OF_PRM
 from cli.experiment_summary import compared, injections, points, standard_error
@@ -48,9 +48,9 @@ TAKEN = """What policies make of it: greedy answers to test problems, up to the 
 operations at which the mistake can be made."""
 GRADED_TEXT = """The same stored samples, decided over under PRMs of graded quality: of the base model, and of the recommended
 method, which is far stronger. `base` is the PRM of the data that all methods share, the others are those of the methods.
-`hybrid` was calibrated for each PRM on samples of the same model for the validation problems. AUC is of steps against the truth
-of the prefix. Weight: mean over seeds of how far the hybrid listens; 0 is Self-Consistency. The last column is the hybrid less
-Self-Consistency."""
+`hybrid` was calibrated for each PRM on samples of the same model for the validation problems. AUC: of the PRM's rewards for the
+steps of these samples, of those up to which a solution is right above the others. Weight: mean over seeds of how far the hybrid
+listens; 0 is Self-Consistency. The last column is the hybrid less Self-Consistency."""
 
 
 def read(folder: Path) -> dict[str, pl.DataFrame]:
@@ -185,11 +185,10 @@ def _of_policies(taken: pl.DataFrame, accuracy: pl.DataFrame) -> str:
     return markdown(("family", "method", "seeds", *(f"{figure}, %" for figure in figures), "test %"), rows)
 
 
-def graded(table: pl.DataFrame, figures: pl.DataFrame) -> list[str]:
+def graded(table: pl.DataFrame) -> list[str]:
     """Decoding rules under PRMs of graded quality, from the worst PRM to the best. table: `graded`."""
     if table.is_empty():
         return []
-    aucs = {(family, name): value for family, name, value in _mean_auc(figures).rows()}
     rules = [rule for rule in parse(",".join(table["decoding"].unique().sort())) if isinstance(rule, Sampled)]
     (vote, *_), hybrids = [rule for rule in rules if rule.kind == "sc"], [rule for rule in rules if rule.kind == "hybrid"]
     shown = [vote, *(rule for rule in rules if rule.kind in ("bon", "wsc")), *hybrids]
@@ -202,7 +201,7 @@ def graded(table: pl.DataFrame, figures: pl.DataFrame) -> list[str]:
         for gain in gains:
             clear[_clear(gain)] += 1
         weights = [f"{own.filter(decoding=hybrid.name)['weight'].mean():.2f}" for hybrid in hybrids]
-        auc = aucs.get((str(family), str(prm)))
+        auc = own["auc"].mean()
         ahead = [points(*_mean_error(gain), sign="+") for gain in gains]
         quality = "" if auc is None else f"{auc:.2f}"
         told = [str(family), str(name), str(prm), str(wide.height), quality, *cells, *weights, *ahead]
@@ -214,11 +213,9 @@ def graded(table: pl.DataFrame, figures: pl.DataFrame) -> list[str]:
         f"Of {sum(clear.values())} rows the hybrid is clearly above Self-Consistency in {clear['above']} and clearly below it in "
         f"{clear['below']} (by {CLEAR:g} standard errors over seeds)."
     )
+    docs = "; ".join(f"`{one.name}`: {one.doc}" for one in METHODS if one.name in set(table["prm"]))
+    said += f" PRMs other than the shared one: {docs}." if docs else ""
     return ["## PRMs of graded quality", GRADED_TEXT, said, markdown((*heads, *more), [row for _, row in order])]
-
-
-def _mean_auc(figures: pl.DataFrame) -> pl.DataFrame:
-    return figures.filter(figure=PRM_AUC).group_by("family", "method").agg(pl.col("value").mean())
 
 
 def _mean_error(values: pl.Series) -> tuple[float, float | None]:

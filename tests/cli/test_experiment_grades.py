@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from cli import experiment_grades
-from cli.experiment_grades import grade
+from cli.experiment_grades import grade, quality
 from cli.experiment_methods import method
 from cli.experiment_world import World
 from tests.cli.test_experiment_world import world
@@ -34,6 +34,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(experiment_grades, "decided", decided)
     monkeypatch.setattr(experiment_grades, "prm_of", lambda world, name: Path(name))
     monkeypatch.setattr(experiment_grades, "validation", lambda *given: SimpleNamespace(frame=frames.__getitem__))
+    monkeypatch.setattr(experiment_grades, "quality", lambda *given: 0.75)
     monkeypatch.setattr(experiment_grades, "calibrate", lambda *given: FITTED)
     monkeypatch.setattr(experiment_grades.Store, "open", lambda place: SimpleNamespace(version=lambda: "tested"))
     (tmp_path / "base").mkdir()
@@ -46,6 +47,7 @@ def test_each_prm_decides_once_over_the_same_samples(here: World) -> None:
     """The shared PRM and one more, over validation samples, then, calibrated, over those of the test; only full sizes count."""
     grade(here, ("full-step-mc2",), None)
     found = pl.read_parquet(here.folder / "base" / "graded.parquet")
+    assert set(found["auc"]) == {0.75}
     assert found.select("prm", "decoding", "weight", "test_correct", "test_n").rows() == [
         (prm, *row) for prm in ("base", "full-step-mc2") for row in (("sc@2", None, 2, 4), ("hybrid-mean@2", 0.5, 1, 2))
     ]
@@ -57,6 +59,24 @@ def test_each_prm_decides_once_over_the_same_samples(here: World) -> None:
     grade(here, ("full-step-mc4",), None)
     assert len(asked) == 6
     assert set(pl.read_parquet(here.folder / "base" / "graded.parquet")["prm"]) == {"base", "full-step-mc2", "full-step-mc4"}
+
+
+def test_the_quality_of_a_prm_is_that_of_prefixes(tmp_path: Path) -> None:
+    """47+2 is worked rightly, then wrongly: rewards 0.9 and 0.4 of right prefixes, 0.5 and 0.1 of wrong ones: 3 of 4 in order."""
+    frames = {
+        "problems": pl.DataFrame({"problem_id": ["p"], "question": ["47 (1)+2"]}),
+        "solutions": pl.DataFrame(
+            {
+                "solution_id": ["a", "b"],
+                "problem_id": ["p", "p"],
+                "text": ["(1) 47+2=49\nAnswer: 49", "(1) 47+2=48\nAnswer: 48"],
+            }
+        ),
+    }
+    scores = pl.DataFrame({"solution_id": ["a", "a", "b", "b"], "step_index": [1, 0, 0, 1], "reward": [0.4, 0.9, 0.5, 0.1]})
+    samples: Any = SimpleNamespace(frame=frames.__getitem__)
+    assert quality(world(tmp_path), samples, scores) == 0.75
+    assert quality(world(tmp_path), samples, scores.filter(solution_id="a")) is None
 
 
 @pytest.mark.slow
@@ -71,4 +91,5 @@ def test_a_small_world_from_end_to_end(tmp_path: Path) -> None:
     assert votes["test_accuracy"].to_list() == [tested["sc@2"]] * 2
     assert votes["prm"].to_list() == ["base", "full-step-mc2"]
     assert found.filter(decoding="hybrid-mean@2")["weight"].null_count() == 0
+    assert found["auc"].null_count() == 0
     assert here.dataset(method("full-step-mc2")).model("prm") != here.dataset(None).model("prm")

@@ -33,9 +33,12 @@ def test_a_page_shows_all_that_a_method_changes() -> None:
 
 
 def test_which_methods_have_a_prm_of_their_own() -> None:
-    """Other problems, or labels by rollouts or votes; not where labels are the rewards."""
+    """Other problems, or labels by rollouts or votes; not where labels are the rewards. A PRM of true labels knows the truth."""
     own = {one.name for one in METHODS if one.has_prm}
-    assert own == {f"full-step-{name}" for name in ("mc2", "mc4", "mc8", "vote", "prm-100x32", "prm-400x8", "prm-800x4")}
+    assert method("full-step-prm-true").knows_truth
+    assert own == {
+        f"full-step-{name}" for name in ("mc2", "mc4", "mc8", "prm-100x32", "prm-400x8", "prm-800x4", "prm-true", "vote")
+    }
 
 
 def test_an_unknown_name_is_told_a_near_one() -> None:

@@ -71,18 +71,25 @@ def test_is_an_injected_mistake_flagged_or_learnt(tmp_path: Path) -> None:
 
 def test_rules_under_prms_of_graded_quality() -> None:
     """Under the better PRM, which stands below, the hybrid gains 25 and 50 points; under the other it is Self-Consistency."""
-    shares = {"base": (0.5, 0.5), "full-step-mc8": (0.75, 0.25)}
+    shares = {"full-step-mc8": (0.75, 0.25, 0.8), "base": (0.5, 0.5, 0.6)}
     rows = [
-        {"family": "facts", "seed": seed, "method": "base", "prm": prm, "decoding": rule, "weight": weight, "test_n": 4}
+        {
+            "family": "facts",
+            "seed": seed,
+            "method": "base",
+            "prm": prm,
+            "auc": auc,
+            "decoding": rule,
+            "weight": weight,
+            "test_n": 4,
+        }
         | {"test_correct": round(4 * share), "test_accuracy": share}
         for seed in (0, 1)
-        for prm, (hybrid, weight) in shares.items()
+        for prm, (hybrid, weight, auc) in shares.items()
         for rule, weight, share in (("sc@8", None, 0.5), ("bon-min@8", None, 0.25), ("hybrid-min@8", weight, hybrid))
     ]
-    rows[-1] |= {"test_correct": 4, "test_accuracy": 1.0}
-    named = {"family": "facts", "seed": 0, "figure": "PRM AUC, prefix-correct"}
-    figures = FIGURES.frame([named | {"method": "base", "value": 0.6}, named | {"method": "full-step-mc8", "value": 0.8}])
-    heading, _, said, table = graded(GRADED.frame(rows), figures)
+    rows[8] |= {"test_correct": 4, "test_accuracy": 1.0}
+    heading, _, said, table = graded(GRADED.frame(rows))
     assert heading == "## PRMs of graded quality"
     assert said.startswith("Of 2 rows the hybrid is clearly above Self-Consistency in 1 and clearly below it in 0")
     assert table.splitlines()[0].endswith(
@@ -92,7 +99,8 @@ def test_rules_under_prms_of_graded_quality() -> None:
         "| facts | base | base | 2 | 0.60 | 50.0 ± 0.0 | 25.0 ± 0.0 | 50.0 ± 0.0 | 0.50 | +0.0 ± 0.0 |",
         "| facts | base | full-step-mc8 | 2 | 0.80 | 50.0 ± 0.0 | 25.0 ± 0.0 | 87.5 ± 12.5 | 0.25 | +37.5 ± 12.5 |",
     ]
-    assert graded(GRADED.empty(), figures) == []
+    assert "`full-step-mc8`: Full-Step-DPO, labels of 8 rollouts." in said
+    assert graded(GRADED.empty()) == []
 
 
 def test_the_page_tells_of_the_others_that_are_named(tmp_path: Path) -> None:
