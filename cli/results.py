@@ -32,7 +32,16 @@ from cli.experiment_reading import (
     verdict,
 )
 from cli.experiment_summary import by_rule, cells, compared, mean_figures, points, prm_by_method
-from cli.results_studies import candidates_of, confirmed, graded, injected, markdown, read
+from cli.results_studies import (
+    candidates_of,
+    confirmed,
+    flagged_or_learnt,
+    graded,
+    hybrid_or_vote,
+    injected,
+    markdown,
+    read,
+)
 from fullstep_data.store.disk import replace
 
 CALLS = "calls"
@@ -110,6 +119,8 @@ def page(folder: Path, figure: str, others: Others = Others()) -> str:
         _led("The truth about Full-Step-DPO.", truth(found, means)),
         _led("What bounds all of them.", bounds(means)),
         limits(selected, apart, false_steps, tables["results"]),
+        _led("One systematic mistake, injected: flagged or learnt?", flagged_or_learnt(others.injected)),
+        _led("Decoding under weak and strong PRMs.", hybrid_or_vote(tables["graded"])),
         f"![greedy accuracy by method]({figure})",
         PALE,
         "## How to read the tables",

@@ -25,6 +25,8 @@ from cli.experiment_tables import ANSWERS, FIGURES, GRADED, RESULTS, TRIALS
 from fullstep_data.decoding import Sampled, parse
 from schemas import InputError
 
+TELLS = 0.7
+"""An AUC above which, if it is clear of chance, a PRM is said to flag a mistake."""
 SETTLED = "study.json"
 """In the folder of an experiment: how it searches and tests."""
 TABLES = (RESULTS, TRIALS, ANSWERS, FIGURES, GRADED)
@@ -128,6 +130,41 @@ def injected(folders: Sequence[Path]) -> list[str]:
     return ["## One injected mistake", INJECTED, *parts] if parts else []
 
 
+def flagged_or_learnt(folders: Sequence[Path]) -> str:
+    """The answer in short, from the first folder: is the mistake told from right ways to do the same operation, better than by
+    chance, and what is left of it in the policies?
+    """
+    if not folders:
+        return ""
+    figures = read(folders[0])["figures"]
+    prms, taken = (injections(figures, of) for of in (OF_PRM, OF_ANSWERS))
+    told: list[str] = []
+    for family in prms["family"].unique().sort():
+        own = _named(prms, family, BASE)
+        among_all, among_same = own.get(f"AUC, {MADE}"), own.get(f"AUC, {MADE} against {SAME}")
+        told.append(
+            f"In {family} the PRM ranks right steps above those that make it with an AUC of {_number(among_all)}, and right ways "
+            f"to do the same operation with {_number(among_same)}: {_told_apart(among_same)}."
+        )
+        rows = taken.filter(family=family, figure=TAKEN_SHARE).sort("value").to_dicts()
+        base, best = next((row for row in rows if row["method"] == BASE), None), rows[0] if rows else None
+        if base and best:
+            told.append(
+                f"The base model makes it at {_share(base)} % of its occasions, `{best['method']}`, which has lost most of it, "
+                f"at {_share(best)} %."
+            )
+    return " ".join(told)
+
+
+def _told_apart(row: Mapping[str, Any] | None) -> str:
+    """What an AUC against right steps at the same operation says."""
+    if row is None or row["error"] is None:
+        return "too few to say more"
+    if row["value"] > max(TELLS, 0.5 + CLEAR * row["error"]):
+        return f"it flags the mistake itself ({row['seeds']} seeds with both)"
+    return f"it hardly knows the mistake, at most the operation at which it is made ({row['seeds']} seeds with both)"
+
+
 def _flagged_or_learnt(prms: pl.DataFrame, taken: pl.DataFrame) -> str:
     """The answer in a few sentences, a paragraph for each family."""
     paragraphs: list[str] = []
@@ -189,33 +226,52 @@ def graded(table: pl.DataFrame) -> list[str]:
     """Decoding rules under PRMs of graded quality, from the worst PRM to the best. table: `graded`."""
     if table.is_empty():
         return []
-    rules = [rule for rule in parse(",".join(table["decoding"].unique().sort())) if isinstance(rule, Sampled)]
-    (vote, *_), hybrids = [rule for rule in rules if rule.kind == "sc"], [rule for rule in rules if rule.kind == "hybrid"]
-    shown = [vote, *(rule for rule in rules if rule.kind in ("bon", "wsc")), *hybrids]
+    vote, shown, hybrids = _rules_of(table)
     rows: list[tuple[float, list[str]]] = []
-    clear = {"above": 0, "below": 0, "neither": 0}
     for (family, name, prm), own in table.group_by("family", "method", "prm", maintain_order=True):
         wide = own.pivot("decoding", index="seed", values="test_accuracy")
-        cells = [points(*_mean_error(wide[rule.name])) if rule.name in wide.columns else "" for rule in shown]
-        gains = [wide[hybrid.name] - wide[vote.name] for hybrid in hybrids]
-        for gain in gains:
-            clear[_clear(gain)] += 1
-        weights = [f"{own.filter(decoding=hybrid.name)['weight'].mean():.2f}" for hybrid in hybrids]
+        cells = [points(*_mean_error(wide[rule])) if rule in wide.columns else "" for rule in shown]
+        weights = [f"{own.filter(decoding=hybrid)['weight'].mean():.2f}" for hybrid in hybrids]
+        gains = [points(*_mean_error(wide[hybrid] - wide[vote]), sign="+") for hybrid in hybrids]
         auc = own["auc"].mean()
-        ahead = [points(*_mean_error(gain), sign="+") for gain in gains]
         quality = "" if auc is None else f"{auc:.2f}"
-        told = [str(family), str(name), str(prm), str(wide.height), quality, *cells, *weights, *ahead]
-        rows.append((auc or 0.0, told))
+        rows.append((auc or 0.0, [str(family), str(name), str(prm), str(wide.height), quality, *cells, *weights, *gains]))
     order = sorted(rows, key=lambda row: (row[1][0], row[1][1] != BASE, row[0]))
-    heads = ("family", "samples of", "PRM", "seeds", "AUC", *(f"{rule.name}, %" for rule in shown))
-    more = [f"{text} {hybrid.name}" for text in ("weight of", "gain of") for hybrid in hybrids]
-    said = (
-        f"Of {sum(clear.values())} rows the hybrid is clearly above Self-Consistency in {clear['above']} and clearly below it in "
-        f"{clear['below']} (by {CLEAR:g} standard errors over seeds)."
-    )
+    heads = ("family", "samples of", "PRM", "seeds", "AUC", *(f"{rule}, %" for rule in shown))
+    more = [f"{text} {hybrid}" for text in ("weight of", "gain of") for hybrid in hybrids]
     docs = "; ".join(f"`{one.name}`: {one.doc}" for one in METHODS if one.name in set(table["prm"]))
-    said += f" PRMs other than the shared one: {docs}." if docs else ""
-    return ["## PRMs of graded quality", GRADED_TEXT, said, markdown((*heads, *more), [row for _, row in order])]
+    named = f"PRMs other than the shared one: {docs}." if docs else ""
+    return ["## PRMs of graded quality", GRADED_TEXT, named, markdown((*heads, *more), [row for _, row in order])]
+
+
+def hybrid_or_vote(table: pl.DataFrame) -> str:
+    """How rules over the same samples stand to Self-Consistency, over all policies and PRMs: clearly above, below, or neither."""
+    if table.is_empty():
+        return ""
+    vote, shown, _ = _rules_of(table)
+    told: list[str] = []
+    for rule in shown:
+        gains = [
+            wide[rule] - wide[vote]
+            for _, own in table.group_by("family", "method", "prm", maintain_order=True)
+            if rule in (wide := own.pivot("decoding", index="seed", values="test_accuracy")).columns
+        ]
+        sides = [_clear(gain) for gain in gains]
+        lowest = min(float(np.mean(gain.to_numpy())) for gain in gains)
+        highest = max(float(np.mean(gain.to_numpy())) for gain in gains)
+        told.append(
+            f"`{rule}` is clearly above `{vote}` in {sides.count('above')} and clearly below it in {sides.count('below')} "
+            f"(by {points(lowest, None, sign='+')} to {points(highest, None, sign='+')} points)"
+        )
+    rows = table.select("family", "method", "prm").unique().height
+    return f"Of {rows} pairs of a policy and a PRM, by {CLEAR:g} standard errors over seeds: {'; '.join(told[1:])}."
+
+
+def _rules_of(table: pl.DataFrame) -> tuple[str, list[str], list[str]]:
+    """Self-Consistency, all rules that are shown, and the hybrids among them."""
+    rules = [rule for rule in parse(",".join(table["decoding"].unique().sort())) if isinstance(rule, Sampled)]
+    by_kind = {kind: [rule.name for rule in rules if rule.kind == kind] for kind in ("sc", "bon", "wsc", "hybrid")}
+    return by_kind["sc"][0], [name for names in by_kind.values() for name in names], by_kind["hybrid"]
 
 
 def _mean_error(values: pl.Series) -> tuple[float, float | None]:

@@ -11,7 +11,7 @@ from cli.experiment_methods import RECIPE
 from cli.experiment_summary import ANSWERS, PRM
 from cli.experiment_tables import FIGURES, GRADED
 from cli.results import Others, page
-from cli.results_studies import SETTLED, confirmed, graded, injected, read
+from cli.results_studies import SETTLED, confirmed, flagged_or_learnt, graded, hybrid_or_vote, injected, read
 from schemas import InputError
 from tests.cli.test_experiment_summary import tables
 
@@ -67,6 +67,15 @@ def test_is_an_injected_mistake_flagged_or_learnt(tmp_path: Path) -> None:
     ):
         assert words in text
     assert injected([]) == []
+    short = flagged_or_learnt([folder])
+    assert "right ways to do the same operation with 0.60 ± 0.10: it hardly knows the mistake, at most the operation" in short
+    assert (
+        "The base model makes it at 100.0 ± 0.0 % of its occasions, `dpo`, which has lost most of it, at 50.0 ± 0.0 %." in short
+    )
+    assert flagged_or_learnt([]) == ""
+    sure = [row | {"value": 0.9 + row["value"] / 100} for row in rows]
+    FIGURES.frame(sure).write_parquet(folder / "figures.parquet")
+    assert "0.91 ± 0.00: it flags the mistake itself (2 seeds with both)." in flagged_or_learnt([folder])
 
 
 def test_rules_under_prms_of_graded_quality() -> None:
@@ -90,8 +99,14 @@ def test_rules_under_prms_of_graded_quality() -> None:
     ]
     rows[8] |= {"test_correct": 4, "test_accuracy": 1.0}
     heading, _, said, table = graded(GRADED.frame(rows))
+    short = hybrid_or_vote(GRADED.frame(rows))
+    assert short.startswith(
+        "Of 2 pairs of a policy and a PRM, by 2 standard errors over seeds: `bon-min@8` is clearly above `sc@8` in 0"
+    )
+    assert "`bon-min@8` is clearly above `sc@8` in 0 and clearly below it in 2 (by -25.0 to -25.0 points)" in short
+    assert "`hybrid-min@8` is clearly above `sc@8` in 1 and clearly below it in 0 (by +0.0 to +37.5 points)" in short
+    assert hybrid_or_vote(GRADED.empty()) == ""
     assert heading == "## PRMs of graded quality"
-    assert said.startswith("Of 2 rows the hybrid is clearly above Self-Consistency in 1 and clearly below it in 0")
     assert table.splitlines()[0].endswith(
         "| sc@8, % | bon-min@8, % | hybrid-min@8, % | weight of hybrid-min@8 | gain of hybrid-min@8 |"
     )
