@@ -210,6 +210,7 @@ METHODS: tuple[Method, ...] = (
     *_on_chosen("copies", "all right samples, each as often as it was drawn", COPIES, "copies"),
     *_on_chosen("vouched", "the chosen each of whose steps another right sample takes", VOUCHED, "vote"),
     Method("step-dpo-vote", "Step-DPO, first error by vote", STEP_DPO, VOTED, group="vote"),
+    Method("dpo-voted", "DPO, solutions selected by votes", DPO, VOTED, group="vote"),
     _full_step("vote", "a PRM of labels by vote", "vote", VOTE),
     _full_step("voted", "votes as rewards", "vote", *VOTED),
     _full_step("voted-gamma-5", "votes as rewards, gamma 5", "vote", *VOTED, policy=("policy.weighting.gamma=5",)),
