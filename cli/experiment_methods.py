@@ -209,6 +209,7 @@ METHODS: tuple[Method, ...] = (
     *_on_chosen("usual", "the chosen of which most right samples take each step", USUAL, "usual"),
     *_on_chosen("copies", "all right samples, each as often as it was drawn", COPIES, "copies"),
     *_on_chosen("vouched", "the chosen each of whose steps another right sample takes", VOUCHED, "vote"),
+    *_on_chosen("voted", "the chosen by the mean vote of their steps", VOTED, "vote"),
     Method("step-dpo-vote", "Step-DPO, first error by vote", STEP_DPO, VOTED, group="vote"),
     Method("dpo-voted", "DPO, solutions selected by votes", DPO, VOTED, group="vote"),
     _full_step("vote", "a PRM of labels by vote", "vote", VOTE),
