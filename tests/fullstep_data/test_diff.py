@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from fullstep_data.diff import diff
+from fullstep_data.diff import both, diff
 from fullstep_data.stage import Context, Outcome
 from fullstep_data.store import Store, Version
 from schemas import InputError
@@ -21,6 +21,14 @@ def test_a_version_and_itself_are_the_same(dataset: Version) -> None:
     assert found.drift is not None
     assert (found.drift.steps, found.drift.moved, found.drift.bins) == (56, 0, ())
     assert set(found.tables) == set(dataset.tables)
+
+
+def test_memory_is_bounded_and_what_does_not_fit_goes_to_disk(dataset: Version) -> None:
+    with both(dataset, dataset) as connection:
+        assert connection.execute("SELECT current_setting('memory_limit')").fetchall() == [("572.2 MiB",)]  # 600 MB
+        ((spill,),) = connection.execute("SELECT current_setting('temp_directory')").fetchall()
+        assert Path(spill).is_dir()
+    assert not Path(spill).exists()
 
 
 def test_growth_adds_rows_and_changes_none(dataset: Version) -> None:
