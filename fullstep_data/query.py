@@ -265,8 +265,8 @@ def _frame(table: pa.Table) -> pl.DataFrame:
     except pl.exceptions.ComputeError as error:  # INTERVAL and the like, which polars has no type for
         kinds = ", ".join(sorted({str(kind) for kind in table.schema.types}))
         raise InputError(
-            what=f"the answer has a column of a kind that cannot be shown: {error}",
-            where=f"its columns are {kinds}",
+            what=f"the answer has a column of a kind that cannot be shown: {str(error).split('. ')[0]}",
+            where=f"its columns: {kinds}",
             next_step="cast the column: column::VARCHAR",
         ) from error
     huge = [name for name, kind in zip(names, table.schema.types, strict=True) if kind == _HUGE_INTEGER]

@@ -97,6 +97,14 @@ def test_views_open_anywhere_in_a_plain_duckdb(place: Path, monkeypatch: pytest.
             assert rows > 0
 
 
+def test_views_of_a_version_that_is_not_whole_are_not_written(place: Path):
+    next((place / "out/tiny/parts/step_scores").iterdir()).unlink()
+    refused = invoke("fs-data views out/tiny --out out.sql", place)
+    assert refused.exit_code == 2
+    assert "a part of the dataset is missing" in refused.stderr
+    assert not (place / "out.sql").exists()
+
+
 def test_views_never_replace_those_of_the_latest_version(place: Path):
     own = place / "out/tiny/views.sql"
     before = own.read_bytes()
