@@ -1,12 +1,15 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from fullstep_data.stage import Context, Outcome
 from fullstep_data.store import open_version
 from tests.cli.commands import done, invoke
 from tests.fullstep_data.report.sums import build, questions
+from tests.fullstep_data.small_chain import STAGES, run_stages, step_scores
 
 
 def test_every_block_and_the_same_numbers_as_json(built: Path):
@@ -55,6 +58,20 @@ def test_of_several_labellers_the_one_that_the_figures_go_by_is_named(tmp_path: 
     assert "scorers the one with most" not in text
     assert found["scorers"] == [{"scorer": found["scorer"], "steps": version.tables["step_scores"].rows}]
     assert "judge-yes-no threshold=0.5 | outcome: the same in" in text
+
+
+def test_of_several_scorers_the_one_that_the_figures_go_by_is_named(tmp_path: Path):
+    def twice(given: pl.DataFrame, context: Context) -> Outcome:
+        rows = step_scores(given, context).rows
+        return Outcome(pl.concat([rows, rows.head(3).with_columns(scorer=pl.lit("another"))]))
+
+    stages = [replace(one, run=twice, revision=2) if one.name == "step_scores" else one for one in STAGES]
+    version = run_stages(tmp_path / "d", stages)
+    found = json.loads(done("fs-data stats d --json", tmp_path).stdout)
+    most, other = found["scorers"]
+    assert (most["scorer"], most["steps"]) == (found["scorer"], version.tables["steps"].rows)
+    assert other["scorer"] == "another"
+    assert f"rewards of {most['scorer']}, of 2 scorers the one with most" in done("fs-data stats d", tmp_path).stdout
 
 
 def test_open_labels_twins_and_outcomes_are_told(tmp_path: Path):
