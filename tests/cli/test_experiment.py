@@ -8,7 +8,9 @@ import pytest
 
 from cli.experiment import QUICK, RATES, Study, collect, seeds_of, settle, study_of
 from cli.experiment_coverage import errors, selections, told_apart
+from cli.experiment_injection import TAKEN
 from cli.experiment_methods import Method, chosen
+from cli.experiment_summary import ANSWERS, PRM, injections
 from cli.experiment_world import World
 from schemas import InputError
 from tests.cli.commands import done, invoke
@@ -168,3 +170,15 @@ def test_a_study_is_stopped_and_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
     assert set(wrong) == {"base", "sft", "dpo"}
     assert 0.05 < wrong["base"]["often"] < 0.3
     assert 0 < wrong["base"]["few"] < 1
+
+
+@pytest.mark.slow
+def test_an_injected_mistake_is_looked_for_in_prm_and_answers(tmp_path: Path) -> None:
+    """The base model has learnt it: it makes it nearly always, and so do its samples, which the PRM judges."""
+    shown = done("fs-train experiment arithmetic --quick --inject 90 --methods dpo --out out", tmp_path).stdout
+    assert "The injected mistake, PRMs" in shown
+    figures = collect(tmp_path / "out")["figures"]
+    made = injections(figures, ANSWERS).filter(method="base", figure=TAKEN)["value"][0]
+    assert made > 0.75
+    assert injections(figures, PRM).filter(figure="steps that make it, how many")["value"][0] > 0
+    assert set(injections(figures, ANSWERS)["method"]) == {"base", "dpo"}
