@@ -227,7 +227,7 @@ def graded(table: pl.DataFrame) -> list[str]:
     if table.is_empty():
         return []
     vote, shown, hybrids = _rules_of(table)
-    rows: list[tuple[float, list[str]]] = []
+    rows: list[tuple[Any, list[str]]] = []
     for (family, name, prm), own in table.group_by("family", "method", "prm", maintain_order=True):
         wide = own.pivot("decoding", index="seed", values="test_accuracy")
         cells = [points(*_mean_error(wide[rule])) if rule in wide.columns else "" for rule in shown]
