@@ -27,6 +27,14 @@ PLAIN, ORACLE, SHARED = "sft-long", "sft-true", "mean-top4"
 """The methods whose difference is that of the selection alone, and the selection that methods share unless they say otherwise."""
 KNOWING = [one.name for one in METHODS if one.knows_truth]
 FALSE_WEIGHT = "weight of a rejected solution on false steps, gamma {}"
+COMPARISONS = (
+    ("dpo-voted", "dpo", "DPO on solutions selected by votes"),
+    ("full-step-voted", "dpo-voted", "with the votes as rewards of steps too, gamma 0.5,"),
+    ("full-step-voted-gamma-5", "dpo-voted", "with gamma 5"),
+    ("full-step-vote", "full-step", "Full-Step-DPO by a PRM that has learnt from votes"),
+)
+"""What takes good rewards apart: method, the one it is compared with, and what it is."""
+PRMS = (("full-step-vote", "votes"), (BASE, "outcomes"), ("full-step-mc8", "eight rollouts a step"))
 HABIT = "PRM AUC, mistakes made {}"
 SPREAD = "largest to smallest weight in a {} solution, gamma 0.5"
 
@@ -156,6 +164,24 @@ def limits(selected: pl.DataFrame, apart: pl.DataFrame, false_steps: pl.DataFram
             )
         true = _gap(greedy.filter(family=family), ORACLE, PLAIN)
         paragraphs.append(f"{told} {true}".strip())
+    return "\n\n".join(paragraphs)
+
+
+def rewards(results: pl.DataFrame, figures: pl.DataFrame) -> str:
+    """What good rewards are good for, selection or weights, a paragraph for each family: by COMPARISONS, and the AUC of PRMS."""
+    paragraphs: list[str] = []
+    for (family,), own in results.filter(decoding="greedy").group_by("family", maintain_order=True):
+        told = [
+            f"{what} (`{name}`) {_ahead(both)} points to `{other}`"
+            for name, other, what in COMPARISONS
+            if not (both := _paired(own, name, other)).is_empty()
+        ]
+        if not told:
+            continue
+        known = figures.filter(family=family, figure=PRM_AUC).drop_nulls("value")
+        means = {name: known.filter(method=name)["value"].mean() for name, _ in PRMS}
+        aucs = [f"{means[name]:.2f} if of {labels}" for name, labels in PRMS if means[name] is not None]
+        paragraphs.append(f"In {family}: {'; '.join(told)}." + (f" The AUC of a PRM: {', '.join(aucs)}." if aucs else ""))
     return "\n\n".join(paragraphs)
 
 

@@ -27,6 +27,7 @@ from cli.experiment_reading import (
     by_length,
     limits,
     moved,
+    rewards,
     rivals,
     truth,
     verdict,
@@ -117,6 +118,7 @@ def page(folder: Path, figure: str, others: Others = Others()) -> str:
     parts += [
         _led("The recommended recipe.", verdict(ahead), rivals(tables["results"])),
         _led("The truth about Full-Step-DPO.", truth(found, means)),
+        _led("What good rewards are good for.", rewards(tables["results"], tables["figures"])),
         _led("What bounds all of them.", bounds(means)),
         limits(selected, apart, false_steps, tables["results"]),
         _led("One systematic mistake, injected: flagged or learnt?", flagged_or_learnt(others.injected)),
