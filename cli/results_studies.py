@@ -233,9 +233,9 @@ def graded(table: pl.DataFrame) -> list[str]:
         cells = [points(*_mean_error(wide[rule])) if rule in wide.columns else "" for rule in shown]
         weights = [f"{own.filter(decoding=hybrid)['weight'].mean():.2f}" for hybrid in hybrids]
         gains = [points(*_mean_error(wide[hybrid] - wide[vote]), sign="+") for hybrid in hybrids]
-        auc = own["auc"].mean()
-        quality = "" if auc is None else f"{auc:.2f}"
-        rows.append((auc or 0.0, [str(family), str(name), str(prm), str(wide.height), quality, *cells, *weights, *gains]))
+        auc = float(np.mean(own["auc"].to_numpy()))  # not a number where a seed has none
+        quality = f"{auc:.2f}"
+        rows.append((auc, [str(family), str(name), str(prm), str(wide.height), quality, *cells, *weights, *gains]))
     order = sorted(rows, key=lambda row: (row[1][0], row[1][1] != BASE, row[0]))
     heads = ("family", "samples of", "PRM", "seeds", "AUC", *(f"{rule}, %" for rule in shown))
     more = [f"{text} {hybrid}" for text in ("weight of", "gain of") for hybrid in hybrids]
