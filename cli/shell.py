@@ -22,9 +22,9 @@ from rich.console import Group, RenderableType
 from rich.pager import Pager
 from rich.text import Text
 
-from cli.render import Answer, console
-from cli.sql import TABLE_ROWS, size
-from fullstep_data.query import Parts, ask, connect, split
+from cli.render import console
+from cli.sql import as_table
+from fullstep_data.query import Parts, connect, pieces, split
 from fullstep_data.store import Version
 from schemas import InputError
 
@@ -89,8 +89,7 @@ def answers(
             yield dot_word(names, ".help" if text in HELPED else text)
             return
         for statement in split(text):
-            frame = ask(connection, version, statement)
-            yield Group(Answer(frame.head(TABLE_ROWS)), Text(size(frame), style="dim"))
+            yield Group(*as_table(pieces(connection, version, statement)))
     except InputError as error:
         yield Text.assemble(("error", "bold red"), f": {error}")
     except KeyboardInterrupt:

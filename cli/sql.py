@@ -3,22 +3,23 @@
 show_answers("out/tiny@1", "SELECT count(*) FROM pairs", form="csv")
 """
 
-import io
 import json
 import math
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import click
 import polars as pl
+import pyarrow.parquet as pq
 from rich.text import Text
 
 from cli.render import Answer, cell, console, counted, flat
 from fullstep_data.hub.address import is_address, parse
-from fullstep_data.query import Parts, ask, connect, split
+from fullstep_data.query import Parts, connect, pieces, split
 from fullstep_data.store import Store, Version, open_version, parse_spec
 from fullstep_data.store.disk import explained
 from fullstep_data.store.version import fetch
@@ -73,7 +74,7 @@ def show_answers(version: Version, text: str, form: str, parts: Parts | None = N
         for number, statement in enumerate(statements):
             if number:
                 click.echo()
-            show_frame(ask(connection, version, statement), form)
+            show(pieces(connection, version, statement), form)
 
 
 def read_script(path: Path) -> str:
@@ -84,27 +85,36 @@ def read_script(path: Path) -> str:
         raise InputError(f"the file cannot be read: {error}", where=str(path), next_step="name a text file of SQL") from error
 
 
-def show_frame(answer: pl.DataFrame, form: str) -> None:
-    """Print one answer: a table, CSV, a JSON list of objects, Markdown, or the bytes of a Parquet file."""
+def show(answer: Iterator[pl.DataFrame], form: str) -> None:
+    """Print one answer: a table, CSV, a JSON list of objects, Markdown, or the bytes of a Parquet file. answer: its pieces, the
+    first without rows; none is kept, but what a table shows.
+    """
     match form:
         case "csv":
-            click.echo(flat(answer).write_csv(), nl=False)
+            for number, piece in enumerate(answer):
+                click.echo(flat(piece).write_csv(include_header=not number), nl=False)
         case "json":
-            click.echo(json.dumps(plain(answer.to_dicts()), ensure_ascii=False, default=str, indent=1, allow_nan=False))
+            _write_json(answer)
         case "markdown":
-            click.echo("\n".join(_markdown(answer)))
+            for number, piece in enumerate(answer):
+                click.echo("".join(f"{line}\n" for line in _markdown(piece, head=not number)), nl=False)
         case "parquet":
             _write_parquet(answer)
         case _:
             out = console()
-            out.print(Answer(answer.head(TABLE_ROWS)))
-            out.print(Text(size(answer), style="dim"))
+            for block in as_table(answer):
+                out.print(block)
 
 
-def size(answer: pl.DataFrame) -> str:
-    """How many rows an answer has, and how many of them a table shows."""
+def as_table(answer: Iterator[pl.DataFrame]) -> tuple[Answer, Text]:
+    """The first rows as a table; how many there are, and how many of them are shown."""
+    shown, rows = next(answer), 0
+    for piece in answer:
+        rows += piece.height
+        if shown.height < TABLE_ROWS:
+            shown = pl.concat([shown, piece.head(TABLE_ROWS - shown.height)])
     more = f", of which {TABLE_ROWS:,} are shown: --format csv or json gives all"
-    return counted(answer.height, "row") + (more if answer.height > TABLE_ROWS else "")
+    return Answer(shown), Text(counted(rows, "row") + (more if rows > TABLE_ROWS else ""), style="dim")
 
 
 def plain(value: Any) -> Any:
@@ -143,10 +153,11 @@ def write_views(dataset: str, out: str) -> None:
     click.echo(f"{target}: version {version.number} of {version.place}; open it: duckdb -init {target}")
 
 
-def _markdown(answer: pl.DataFrame) -> Iterator[str]:
+def _markdown(answer: pl.DataFrame, head: bool) -> Iterator[str]:
     """A pipe table with every row; numbers to the right."""
-    yield f"| {' | '.join(_escaped(name) for name in answer.columns)} |"
-    yield f"|{'|'.join(' ---: ' if dtype.is_numeric() else ' --- ' for dtype in answer.dtypes)}|"
+    if head:
+        yield f"| {' | '.join(_escaped(name) for name in answer.columns)} |"
+        yield f"|{'|'.join(' ---: ' if dtype.is_numeric() else ' --- ' for dtype in answer.dtypes)}|"
     for row in answer.iter_rows():
         yield f"| {' | '.join(_escaped(cell(value, sys.maxsize)) for value in row)} |"
 
@@ -155,10 +166,24 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", "<br>")
 
 
-def _write_parquet(answer: pl.DataFrame) -> None:
-    """InputError: standard output is a terminal."""
+def _write_json(answer: Iterator[pl.DataFrame]) -> None:
+    """A list, as `json.dumps(…, indent=1)` writes it."""
+    before = "["
+    for row in (row for piece in answer for row in piece.iter_rows(named=True)):
+        text = json.dumps(plain(row), ensure_ascii=False, default=str, indent=1, allow_nan=False)
+        click.echo(f"{before}\n{indent(text, ' ')}", nl=False)
+        before = ","
+    click.echo("[]" if before == "[" else "\n]")
+
+
+def _write_parquet(answer: Iterator[pl.DataFrame]) -> None:
+    """Sums of integers become decimals without places, since Parquet has no integer that large. InputError: standard output is
+    a terminal.
+    """
     if sys.stdout.isatty():
         raise InputError("Parquet is no text for a terminal", next_step="send it to a file: … --format parquet > answer.parquet")
-    sink = io.BytesIO()
-    answer.write_parquet(sink)
-    click.echo(sink.getvalue(), nl=False)
+    tables = (piece.cast({pl.Int128: pl.Decimal(38, 0)}).to_arrow() for piece in answer)
+    first = next(tables)
+    with pq.ParquetWriter(sys.stdout.buffer, first.schema, compression="zstd") as writer:
+        for table in tables:
+            writer.write_table(table)

@@ -16,12 +16,12 @@ import json
 import mmap
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import polars as pl
@@ -41,6 +41,8 @@ _FAULTS_OF_THE_QUERY = (
     *(duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.NotImplementedException),
 )
 _DAMAGED = "correct the query; if it is right, a part may be damaged: `fs-data check` finds it"
+ROWS_AT_ONCE = 50_000
+_Made = TypeVar("_Made")
 _HUGE_INTEGER = pa.decimal128(38, 0)  # DuckDB's type of a sum of integers, as Arrow has it
 
 
@@ -141,9 +143,27 @@ def ask(connection: duckdb.DuckDBPyConnection, version: Version, text: str) -> p
     """The same over a connection that `connect` has made."""
     try:
         _require_reading(connection, text)
-        return _answer(connection, text)
+        return _frame(_interruptible(connection, lambda: connection.sql(text).to_arrow_table()))
     except duckdb.Error as error:
         raise _explained(error, text, version) from error
+
+
+def pieces(connection: duckdb.DuckDBPyConnection, version: Version, text: str) -> Iterator[pl.DataFrame]:
+    """The same piece by piece, as DuckDB works it out, for an answer that need not fit into memory. The first has no rows, but
+    the columns. InputError as above, perhaps after some pieces.
+    """
+    try:
+        _require_reading(connection, text)
+        reader = _interruptible(connection, lambda: connection.sql(text).to_arrow_reader(ROWS_AT_ONCE))
+        _require_known(reader.schema)
+        yield _frame(reader.schema.empty_table())
+        while (batch := _interruptible(connection, lambda: next(reader, None))) is not None:
+            yield _frame(pa.Table.from_batches([batch]))
+    except duckdb.Error as error:
+        raise _explained(error, text, version) from error
+    except OSError as error:  # what Arrow makes of DuckDB's errors
+        kind = str(error).split(" Error:", maxsplit=1)[0].replace(" ", "")
+        raise _explained(getattr(duckdb, f"{kind}Exception", duckdb.Error)(str(error)), text, version) from error
 
 
 def split(text: str) -> list[str]:
@@ -155,10 +175,10 @@ def split(text: str) -> list[str]:
             raise InputError(what=_message(error), where=text.strip()[:200], next_step="correct the query") from error
 
 
-def _answer(connection: duckdb.DuckDBPyConnection, text: str) -> pl.DataFrame:
-    """The query runs in a thread, because DuckDB does not see Ctrl-C while it works."""
+def _interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], _Made]) -> _Made:
+    """Works in a thread, because DuckDB does not see Ctrl-C while it does."""
     with ThreadPoolExecutor(max_workers=1) as pool:
-        answer = pool.submit(lambda: _frame(connection.sql(text).to_arrow_table()))
+        answer = pool.submit(work)
         try:
             while not answer.done():  # in short waits: one long wait is not woken by the signal
                 wait((answer,), timeout=0.2)
@@ -260,14 +280,24 @@ def _frame(table: pa.Table) -> pl.DataFrame:
     names: list[str] = []
     for name in table.column_names:
         names.append(next(one for one in (name, *(f"{name}_{n}" for n in range(1, len(names) + 2))) if one not in names))
-    try:
-        frame = pl.DataFrame(pl.from_arrow(table.rename_columns(names)))
-    except pl.exceptions.ComputeError as error:  # INTERVAL and the like, which polars has no type for
-        kinds = ", ".join(sorted({str(kind) for kind in table.schema.types}))
-        raise InputError(
-            what=f"the answer has a column of a kind that cannot be shown: {str(error).split('. ')[0]}",
-            where=f"its columns: {kinds}",
-            next_step="cast the column: column::VARCHAR",
-        ) from error
+    _require_known(table.schema)
+    frame = pl.DataFrame(pl.from_arrow(table.rename_columns(names)))
     huge = [name for name, kind in zip(names, table.schema.types, strict=True) if kind == _HUGE_INTEGER]
     return frame.with_columns(pl.col(huge).cast(pl.Int128)) if huge else frame
+
+
+def _require_known(schema: pa.Schema) -> None:
+    """InputError for a column of a type that polars has none for."""
+    strange = [str(kind) for kind in schema.types if _strange(kind)]
+    if strange:
+        raise InputError(
+            what="the answer has a column of a kind that cannot be shown",
+            where=f"columns of type {', '.join(strange)}",
+            next_step="cast the column: column::VARCHAR",
+        )
+
+
+def _strange(kind: pa.DataType) -> bool:
+    """Is it, or is there in it, what polars has no type for: an INTERVAL or a UNION?"""
+    inner = (kind.field(place).type for place in range(kind.num_fields))
+    return pa.types.is_interval(kind) or pa.types.is_union(kind) or any(map(_strange, inner))

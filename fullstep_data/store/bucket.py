@@ -109,7 +109,7 @@ class Bucket:
             return False
         if here is not None and (files is None or here == listed):
             return True  # made here, or fetched
-        partial = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+        partial = folder.with_name(f".{folder.name}.{os.getpid()}.fetched.tmp")  # another name than `disk.remove` gives
         for name, file in json.loads(listed)["files"].items():
             self._fetch_file(self.placed(folder, name, file["sha256"]), partial / name, file["sha256"])
         if folder.exists():

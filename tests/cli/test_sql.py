@@ -6,7 +6,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from cli.sql import FORMS, show_frame
+from cli.sql import FORMS, show
 from tests.cli.commands import done, invoke
 
 QUESTION = "SELECT pair_id, margin, chosen_rewards FROM preferences ORDER BY pair_id LIMIT 2"
@@ -27,7 +27,8 @@ def test_every_form_has_the_same_rows(built: Path):
 
 
 def test_markdown_has_every_row_and_keeps_to_its_cells(capsys: pytest.CaptureFixture[str]):
-    show_frame(pl.DataFrame({"a|b": ["x|y\nz", "\\"], "n": [1, None]}), "markdown")
+    frame = pl.DataFrame({"a|b": ["x|y\nz", "\\"], "n": [1, None]})
+    show(iter((frame.clear(), frame.head(1), frame.tail(1))), "markdown")
     assert capsys.readouterr().out == "| a\\|b | n |\n| --- | ---: |\n| x\\|y<br>z | 1 |\n| \\\\ |  |\n"
 
 

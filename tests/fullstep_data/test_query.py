@@ -8,7 +8,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from fullstep_data.query import connect, split, sql
+from fullstep_data.query import ask, connect, pieces, split, sql
 from fullstep_data.store import Store, Version
 from schemas import TABLES, InputError
 from tests.fullstep_data.small_chain import Recipe, build
@@ -81,12 +81,31 @@ def test_sums_are_integers_and_repeated_names_are_told_apart(version: Version) -
     ]
 
 
-def test_a_type_that_polars_lacks_is_told_with_the_way_out(version: Version) -> None:
-    with pytest.raises(InputError) as caught:
-        sql(version, "SELECT INTERVAL 1 DAY")
-    assert "VARCHAR" in caught.value.next_step
-    assert caught.value.what.startswith("the answer has a column of a kind that cannot be shown")
-    assert "POLARS" not in str(caught.value)
+@pytest.mark.parametrize("value", ["INTERVAL 1 DAY", "[INTERVAL 1 DAY]", "{'a': INTERVAL 1 DAY}", "union_value(a := 1)"])
+def test_a_type_that_polars_lacks_is_told_with_the_way_out(version: Version, value: str) -> None:
+    with connect(version) as connection:
+        for question in (lambda text: ask(connection, version, text), lambda text: list(pieces(connection, version, text))):
+            with pytest.raises(InputError) as caught:
+                question(f"SELECT {value}")
+            assert "VARCHAR" in caught.value.next_step
+            assert caught.value.what == "the answer has a column of a kind that cannot be shown"
+    assert sql(version, "SELECT {'interval': 1} AS a").item() == {"interval": 1}
+
+
+def test_pieces_are_the_answer_and_the_first_has_its_columns(version: Version, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "SELECT range AS n, sum(range) OVER () AS total FROM range(200000) ORDER BY n"
+    with connect(version) as connection:
+        first, *rest = pieces(connection, version, text)
+        whole = ask(connection, version, text)
+        assert first.is_empty()
+        assert len(rest) > 1
+        assert pl.concat([first, *rest]).equals(whole)
+        assert next(pieces(connection, version, f"{text} LIMIT 0")).schema == whole.schema
+        cut = pieces(connection, version, "SELECT CASE WHEN range > 150000 THEN CAST('x' AS INT) END AS n FROM range(200000)")
+        assert next(cut).columns == ["n"]
+        with pytest.raises(InputError, match="Conversion Error") as caught:
+            list(cut)
+        assert caught.value.next_step == "correct the query"
 
 
 REFUSED = [

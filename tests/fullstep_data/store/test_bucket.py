@@ -187,6 +187,16 @@ def test_a_damaged_copy_in_the_cache_is_fetched_again(dataset: Version) -> None:
     assert path.read_bytes() == good
 
 
+def test_a_model_whose_fetch_was_killed_at_its_end_is_fetched_again(dataset: Version, address: str) -> None:
+    """The folder is there, and not yet what says that it is whole."""
+    folder = dataset.model_folder("prm")
+    good = (folder / "mean.txt").read_bytes()
+    folder.with_name(f"{folder.name}.json").unlink()
+    (folder / "mean.txt").write_bytes(b"half")
+    assert (open_version(address).model("prm") / "mean.txt").read_bytes() == good
+    assert [path for path in folder.parent.iterdir() if path.name.startswith(".")] == []
+
+
 def test_a_damaged_model_is_told_and_never_taken_for_whole(dataset: Version, address: str, tmp_path: Path) -> None:
     storage, folder = storage_of(dataset.path), dataset.model_folder("prm")
     file = storage.placed(folder, "mean.txt", dataset.manifest.models["prm"].files["mean.txt"].sha256)
