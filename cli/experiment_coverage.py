@@ -17,7 +17,7 @@ import polars as pl
 from sklearn.metrics import roc_auc_score
 
 from cli.experiment_methods import BASE
-from cli.experiment_reading import in_order
+from cli.experiment_summary import in_order
 from fullstep_data.arithmetic import NAMES, FamilyName, tasks, tasks_in, verdicts
 from fullstep_data.pairs import usualness
 from fullstep_data.store import Store, Version

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from cli.experiment_methods import BASE, METHODS, RECIPE, RIVALS
-from cli.experiment_summary import points, standard_error
+from cli.experiment_summary import in_order, points, standard_error
 
 CLEAR = 2.0
 """So many standard errors make a difference that counts."""
@@ -280,10 +280,3 @@ def base_band(results: pl.DataFrame) -> str:
         for (family,), own in base.group_by("family", maintain_order=True)
     ]
     return f"Base models answer greedily, from the worst seed to the best: {', '.join(parts)}." if parts else ""
-
-
-def in_order(frame: pl.DataFrame) -> pl.DataFrame:
-    """Rows by family, and methods as METHODS has them. frame: with the columns family and method."""
-    order = {name: place for place, name in enumerate((BASE, *(one.name for one in METHODS)))}
-    place = pl.col("method").replace_strict(order, default=len(order), return_dtype=pl.Int64)
-    return frame.sort("family", place, maintain_order=True)

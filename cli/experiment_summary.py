@@ -146,7 +146,6 @@ def prm_by_method(figures: pl.DataFrame) -> pl.DataFrame:
 def injections(figures: pl.DataFrame, of: str) -> pl.DataFrame:
     """family, method, figure (its name without `of`, PRM or ANSWERS), seeds, value, error: means over seeds, methods in order."""
     own = figures.filter(pl.col("figure").str.starts_with(of)).drop_nulls("value")
-    order = {name: place for place, name in enumerate((BASE, *(one.name for one in METHODS)))}
     rows = [
         {
             "family": family,
@@ -159,9 +158,14 @@ def injections(figures: pl.DataFrame, of: str) -> pl.DataFrame:
         for (family, name, figure), frame in own.group_by("family", "method", "figure", maintain_order=True)
     ]
     texts: dict[str, Any] = dict.fromkeys(("family", "method", "figure"), pl.String)
-    found = pl.DataFrame(rows, schema=texts | {"seeds": pl.Int64, "value": pl.Float64, "error": pl.Float64})
+    return in_order(pl.DataFrame(rows, schema=texts | {"seeds": pl.Int64, "value": pl.Float64, "error": pl.Float64}))
+
+
+def in_order(frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows by family, and methods as METHODS has them. frame: with the columns family and method."""
+    order = {name: place for place, name in enumerate((BASE, *(one.name for one in METHODS)))}
     place = pl.col("method").replace_strict(order, default=len(order), return_dtype=pl.Int64)
-    return found.sort("family", place, maintain_order=True)
+    return frame.sort("family", place, maintain_order=True)
 
 
 def experiment_summary(tables: Mapping[str, pl.DataFrame], out: Path) -> list[RenderableType]:

@@ -45,6 +45,13 @@ TRIALS = Table(
     ),
 )
 
+_TESTED = (
+    Column("test_correct", pl.Int32, "Test problems answered correctly.", unit="problems"),
+    Column("test_n", pl.Int32, "Test problems.", unit="problems"),
+    Column("test_accuracy", pl.Float64, "test_correct / test_n.", unit="probability"),
+)
+_COUNTED = (Rule("no more right ones than problems", "test_correct >= 0 AND test_correct <= test_n"),)
+
 RESULTS = Table(
     name="results",
     version=2,
@@ -57,9 +64,7 @@ RESULTS = Table(
         Column("settings", pl.String, "What of the recipe the method changes, as JSON."),
         Column("learning_rate", pl.Float64, "Chosen on validation; null for base.", nullable=True),
         Column("validation_accuracy", pl.Float64, "Greedy, of the chosen; null for base.", unit="probability", nullable=True),
-        Column("test_correct", pl.Int32, "Test problems answered correctly.", unit="problems"),
-        Column("test_n", pl.Int32, "Test problems.", unit="problems"),
-        Column("test_accuracy", pl.Float64, "test_correct / test_n.", unit="probability"),
+        *_TESTED,
         Column(
             "completions",
             pl.Float64,
@@ -69,7 +74,7 @@ RESULTS = Table(
             "cpu_seconds", pl.Float64, "CPU time of search and test; of base: of base model, dataset and test.", unit="seconds"
         ),
     ),
-    rules=(Rule("no more right ones than problems", "test_correct >= 0 AND test_correct <= test_n"),),
+    rules=_COUNTED,
 )
 
 ANSWERS = Table(
@@ -123,9 +128,7 @@ GRADED = Table(
         ),
         Column("decoding", pl.String, "Decoding rule."),
         Column("weight", pl.Float64, "Of the rule hybrid: how far it listens to the PRM; 0: Self-Consistency.", nullable=True),
-        Column("test_correct", pl.Int32, "Test problems answered correctly.", unit="problems"),
-        Column("test_n", pl.Int32, "Test problems.", unit="problems"),
-        Column("test_accuracy", pl.Float64, "test_correct / test_n.", unit="probability"),
+        *_TESTED,
     ),
-    rules=(Rule("no more right ones than problems", "test_correct >= 0 AND test_correct <= test_n"),),
+    rules=_COUNTED,
 )

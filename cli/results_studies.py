@@ -77,15 +77,14 @@ def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def candidates_of(folder: Path) -> list[str]:
     """Accuracy of each method of another study, and its difference to the recommended one."""
     tables = read(folder)
-    gaps = {(row["family"], row["method"]): row for row in against_all(tables["results"]).iter_rows(named=True)}
+    gaps = _gaps(tables["results"])
     docs = {one.name: one.doc for one in METHODS}
     searched = tables["results"].filter(decoding="greedy").group_by("family", "method").agg(pl.col("validation_accuracy").mean())
     validation = {(family, name): share for family, name, share in searched.iter_rows()}
     rows = []
     for row in compared(tables["results"], tables["answers"]).iter_rows(named=True):
-        gap = gaps.get((row["family"], row["method"]))
-        told = points(-gap["difference"], gap["error"], sign="+") if gap else ""
         name = row["method"]
+        told = _behind(gaps.get((row["family"], name)))
         search = points(validation.get((row["family"], name)), None)
         rows.append(
             [row["family"], name, docs.get(name, ""), str(row["seeds"]), search, points(row["accuracy"], row["error"]), told]

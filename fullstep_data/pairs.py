@@ -17,6 +17,7 @@ import polars as pl
 from fullstep_data.config import PairsConfig
 from fullstep_data.consensus import disputed
 from fullstep_data.stage import Context, Outcome, rejects
+from fullstep_data.steps import takers
 from schemas.ids import content_ids
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -119,9 +120,7 @@ def scored(step_scores: pl.DataFrame, config: PairsConfig, expected: pl.Series |
 def rarity(solutions: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
     """solution_id, score: the mean over its steps of the share of its problem's distinct solutions that do not take this step."""
     distinct = solutions.unique(("problem_id", "text"), keep="first", maintain_order=True).select("solution_id", "problem_id")
-    taken = distinct.join(steps.select("solution_id", "text").unique(), on="solution_id")
-    counts = taken.group_by("problem_id", "text").agg(takers=pl.len())
-    sizes = distinct.group_by("problem_id").agg(size=pl.len())
+    counts, sizes = takers(distinct, steps)
     known = steps.join(solutions.select("solution_id", "problem_id"), on="solution_id")
     shares = known.join(counts, on=("problem_id", "text")).join(sizes, on="problem_id")
     return (
@@ -137,9 +136,7 @@ def usualness(solutions: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
     A solution that comes right by two errors, or past one, takes a step that other right samples do not take.
     """
     right = solutions.filter("correct").select("solution_id", "problem_id")
-    taken = right.join(steps.select("solution_id", "text").unique(), on="solution_id")
-    counts = taken.group_by("problem_id", "text").agg(takers=pl.len())
-    sizes = right.group_by("problem_id").agg(size=pl.len())
+    counts, sizes = takers(right, steps)
     known = steps.select("solution_id", "text").join(solutions.select("solution_id", "problem_id"), on="solution_id")
     shares = known.join(counts, on=("problem_id", "text"), how="left").join(sizes, on="problem_id", how="left")
     share = (pl.col("takers") / pl.col("size")).fill_null(0.0)

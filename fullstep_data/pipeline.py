@@ -191,26 +191,10 @@ MONTE_CARLO: tuple[Stage, ...] = (
     ),
 )
 
-
-TRUTH = Stage(
-    name="step_labels",
-    run=truth_labels,
-    reads=(Read("steps"), Read("problems", TRAIN)),
-    config=lambda recipe: recipe.step_labels,
-    revision=1,
-    parts_by="part",
-    accounts=(Accounts("steps", ("solution_id", "step_index")),),
-)
-
-VOTE = Stage(
-    name="step_labels",
-    run=vote_labels,
-    reads=(Read("steps"), Read("solutions", columns=("solution_id", "correct"))),
-    config=lambda recipe: recipe.step_labels,
-    revision=1,
-    parts_by="problem",
-    accounts=(Accounts("steps", ("solution_id", "step_index")),),
-)
+OUTCOME = next(stage for stage in PIPELINE if stage.name == "step_labels")
+TRUTH = replace(OUTCOME, run=truth_labels, reads=(Read("steps"), Read("problems", TRAIN)))
+VOTED_ON = (Read("steps"), Read("solutions", columns=("solution_id", "correct")))
+VOTE = replace(OUTCOME, run=vote_labels, reads=VOTED_ON, parts_by="problem")
 
 LABELS_AS_REWARDS = Stage(
     name="step_scores",
@@ -255,8 +239,8 @@ def stages_of(recipe: DataRecipe) -> tuple[Stage, ...]:
     """The stages of a build. In the place of `step_labels` stands what makes labels of another kind; after it
     side labels and the consensus, which the stages that learn from labels may be told to go by.
     """
-    place = next(index for index, stage in enumerate(PIPELINE) if stage.name == "step_labels")
-    labelling: tuple[Stage, ...] = (PIPELINE[place],)
+    place = PIPELINE.index(OUTCOME)
+    labelling: tuple[Stage, ...] = (OUTCOME,)
     if isinstance(recipe.step_labels, MonteCarloLabels):
         labelling = MONTE_CARLO
     elif isinstance(recipe.step_labels, TruthLabels):
@@ -293,10 +277,8 @@ def _side(number: int, labels: SideLabels) -> Stage:
 
     if isinstance(labels, JudgeLabels):
         return judging(f"side_labels_{number}", f"judge_{number}", config)
-    if isinstance(labels, VoteLabels):
-        return replace(VOTE, name=f"side_labels_{number}", writes="step_labels", config=config)
-    outcome = next(stage for stage in PIPELINE if stage.name == "step_labels")
-    return replace(outcome, name=f"side_labels_{number}", writes="step_labels", config=config)
+    stage = VOTE if isinstance(labels, VoteLabels) else OUTCOME
+    return replace(stage, name=f"side_labels_{number}", writes="step_labels", config=config)
 
 
 def _by_labeller(stage: Stage, labeller: str) -> Stage:

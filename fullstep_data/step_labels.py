@@ -18,6 +18,7 @@ from fullstep_data.config import MonteCarloLabels, RolloutsConfig, TruthLabels, 
 from fullstep_data.probing import UNDRAWN, Label, Prober, Result
 from fullstep_data.rollouts import plan_of, solution_paths
 from fullstep_data.stage import Context, Outcome, rejects
+from fullstep_data.steps import takers
 from schemas import TABLES, InputError
 
 
@@ -80,13 +81,13 @@ def vote_labels(steps: pl.DataFrame, solutions: pl.DataFrame, context: Context) 
     """
     outcomes = solutions.select("solution_id", pl.col("correct").fill_null(False).cast(pl.Int32).alias("own"))
     known = steps.join(outcomes, on="solution_id", how="left", maintain_order="left")
-    known = known.with_columns(said=pl.col("text").str.strip_chars())
-    right = known.filter(pl.col("own") == 1)
-    takers = right.group_by("problem_id", "said").agg(takers=pl.col("solution_id").n_unique().cast(pl.Int32))
-    sizes = right.group_by("problem_id").agg(size=pl.col("solution_id").n_unique().cast(pl.Int32))
-    counted = known.join(takers, on=("problem_id", "said"), how="left", maintain_order="left")
+    known = known.with_columns(pl.col("text").str.strip_chars())
+    right = known.filter(pl.col("own") == 1).select("solution_id", "problem_id").unique()
+    counts, sizes = takers(right, known)
+    counted = known.join(counts, on=("problem_id", "text"), how="left", maintain_order="left")
     counted = counted.join(sizes, on="problem_id", how="left", maintain_order="left").with_columns(
-        n_rollouts=pl.col("size").fill_null(0) - pl.col("own"), n_correct=pl.col("takers").fill_null(0) - pl.col("own")
+        (pl.col(counted_as).cast(pl.Int32).fill_null(0) - pl.col("own")).alias(name)
+        for counted_as, name in (("size", "n_rollouts"), ("takers", "n_correct"))
     )
     asked = pl.col("n_rollouts") > 0
     rows = counted.with_columns(

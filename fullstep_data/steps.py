@@ -45,6 +45,15 @@ def steps(solutions: pl.DataFrame, context: Context) -> Outcome:
     return Outcome(TABLES["steps"].frame(rows), rejects("steps", "solutions", dropped))
 
 
+def takers(solutions: pl.DataFrame, steps: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """problem_id, text, takers: how many of the solutions take a step of this text, a solution once; problem_id, size: how many
+    there are. solutions: columns solution_id, problem_id; steps: solution_id, text.
+    """
+    taken = solutions.join(steps.select("solution_id", "text").unique(), on="solution_id")
+    counts = taken.group_by("problem_id", "text").agg(takers=pl.len())
+    return counts, solutions.group_by("problem_id").agg(size=pl.len())
+
+
 def split(text: str, config: StepsConfig) -> list[tuple[int, int]]:
     """Spans (start, stop) in characters, ascending, without gaps; no span is blank. Empty where `text` is blank."""
     if not text.strip():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fullstep_data.config import StepsConfig
 from fullstep_data.stage import Context
-from fullstep_data.steps import split, steps
+from fullstep_data.steps import split, steps, takers
 from schemas import TABLES
 
 SPLITTERS = [
@@ -116,3 +116,11 @@ def test_equal_prefixes_of_a_problem_have_equal_keys():
     assert key["a", 0] != key["c", 0]
     assert rows.schema == TABLES["steps"].polars_schema
     assert rows["stop"].dtype == pl.Int32
+
+
+def test_takers_count_a_solution_once_however_often_it_takes_a_step():
+    solutions = pl.DataFrame({"solution_id": ["a", "b", "c"], "problem_id": ["p", "p", "q"]})
+    taken = pl.DataFrame({"solution_id": ["a", "a", "b", "c", "other"], "text": ["x", "x", "x", "x", "x"]})
+    counts, sizes = takers(solutions, taken)
+    assert sorted(counts.rows()) == [("p", "x", 2), ("q", "x", 1)]
+    assert sorted(sizes.rows()) == [("p", 2), ("q", 1)]
