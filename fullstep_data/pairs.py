@@ -154,8 +154,13 @@ def candidates(solutions: pl.DataFrame, scores: pl.DataFrame, left_out: Sequence
         frame = frame.hstack(scores[["score", "scorer"]])
     else:
         frame = frame.join(scores, on="solution_id", how="left", maintain_order="left")
-    problem = frame["problem_id"].rle_id().to_numpy()
-    verdict = frame["correct"].cast(pl.Int8).fill_null(-1).to_numpy()
+    run = pl.col("problem_id").rle_id()
+    looked = solutions.select(
+        problem=run,
+        verdict=pl.col("correct").cast(pl.Int8).fill_null(-1),
+        near=(run.cast(pl.UInt64) * 2**32 + pl.col("text").str.len_bytes()).is_duplicated(),
+    )
+    problem, verdict = looked["problem"].to_numpy(), looked["verdict"].to_numpy()
     unfit = np.zeros(frame.height, np.int8)
     if frame["score"].null_count():
         unfit[frame["score"].is_null().to_numpy()] = 1
@@ -164,7 +169,7 @@ def candidates(solutions: pl.DataFrame, scores: pl.DataFrame, left_out: Sequence
     if left_out:
         unfit[frame["solution_id"].is_in(list(left_out)).to_numpy()] = UNFIT.index("labellers disagree")
     if not config.copies:
-        unfit[_copies(solutions, problem)] = UNFIT.index("duplicate text")
+        unfit[_copies(solutions, problem, np.flatnonzero(looked["near"].to_numpy()))] = UNFIT.index("duplicate text")
     unfit[verdict < 0] = UNFIT.index("outcome undecided")
     return Candidates(frame, problem, (unfit == 0) & (verdict == 1), unfit)
 
@@ -204,7 +209,8 @@ def paired(judged: Candidates, best: Array, rank: Array, policy: str) -> pl.Data
     many = opponents - first
     place = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
     left, other = np.repeat(chosen, many), rejected[np.repeat(first, many) + place]
-    high, low = judged.frame[best[left]], judged.frame[best[other]]
+    high = judged.frame[["solution_id", "problem_id", "score", "scorer"]][best[left]]
+    low = judged.frame[["solution_id", "score"]][best[other]]
     rows = {
         "pair_id": content_ids("pair", high["solution_id"], low["solution_id"], policy),
         "problem_id": high["problem_id"],
@@ -233,28 +239,35 @@ def _aggregated(rewards: Array, first: Array, lengths: Array, score: str) -> Arr
     """The score of each run of rewards: its first steps are taken in all at once, then its second ones, and so on."""
     if score == "last":
         return rewards[first + lengths - 1]
+    # The longest first: those that have another step are then at the front. Sixteen bits are sorted by counting.
+    negated = -lengths.astype(np.int16 if lengths.max(initial=0) < 1 << 15 else np.int64)
+    order = np.argsort(negated, kind="stable")
+    first, negated = first[order], negated[order]
     found = rewards[first]
-    open_ = np.flatnonzero(lengths > 1)
-    step = 1
-    while open_.size:
-        found[open_] = STEPWISE[score](found[open_], rewards[first[open_] + step])
-        step += 1
-        open_ = open_[lengths[open_] > step]
-    return found / lengths if score == "mean" else found
+    for step in range(1, -negated[0] if negated.size else 0):
+        more = np.searchsorted(negated, -step)
+        STEPWISE[score](found[:more], rewards[first[:more] + step], out=found[:more])
+    scores = np.empty_like(found)
+    scores[order] = found
+    return scores / lengths if score == "mean" else scores
 
 
-def _copies(solutions: pl.DataFrame, problem: Array) -> Array:
-    """Rows whose text an earlier sample of the problem has. Only texts of one length, then of one hash, are compared."""
-    sized = problem.astype(np.uint64) << np.uint64(32) | solutions["text"].str.len_bytes().to_numpy()
-    near = np.flatnonzero(pl.Series(sized).is_duplicated())
-    near = near[solutions["text"][near].hash().is_duplicated().to_numpy()]
-    alike = (solutions[name][near].to_list() for name in ("sample_index", "solution_id", "text"))
-    seen: set[tuple[int, str]] = set()
+def _copies(solutions: pl.DataFrame, problem: Array, near: Array) -> Array:
+    """Rows whose text an earlier sample of the problem has. near: rows that may be a copy or have one; only those of one hash are
+    compared.
+    """
+    alike = solutions["text"][near].to_frame().select(pl.col("text").hash().is_duplicated()).to_series().to_numpy()
+    near = near[alike]
+    sample, solution, text = (solutions[name][near].to_list() for name in ("sample_index", "solution_id", "text"))
+    first: dict[tuple[int, str], tuple[int, str, int]] = {}
     copies: list[int] = []
-    for _, _, text, of, row in sorted(zip(*alike, problem[near].tolist(), near.tolist(), strict=True)):
-        if (of, text) in seen:
-            copies.append(row)
-        seen.add((of, text))
+    for key, one in zip(
+        zip(problem[near].tolist(), text, strict=True), zip(sample, solution, near.tolist(), strict=True), strict=True
+    ):
+        known = first.setdefault(key, one)
+        if known is not one:
+            first[key] = min(known, one)
+            copies.append(max(known, one)[2])
     return np.array(copies, np.int64)
 
 

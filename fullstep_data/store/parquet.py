@@ -70,18 +70,23 @@ def _group_rows(rows: pa.Table) -> int:
     return max(1, min(ROW_GROUP_ROWS, held))
 
 
-def decode(table: Table, content: bytes, where: str, columns: Sequence[str] = ()) -> pl.DataFrame:
-    """The rows of a part, of these columns only where some are named. InputError where its columns are not those of the contract
-    of today.
+def scan(table: Table, content: bytes, where: str, columns: Sequence[str] = ()) -> pl.LazyFrame:
+    """The rows of a part, of these columns only where some are named, to be collected. InputError where its columns are not those
+    of the contract of today.
     """
-    schema = pl.read_parquet_schema(io.BytesIO(content))
-    if schema != table.polars_schema:
+    if pl.read_parquet_schema(io.BytesIO(content)) != table.polars_schema:
         raise InputError(
             what=f"table {table.name}: the file's columns are not those of contract version {table.version}",
             where=where,
             next_step="run the build again: it makes the table under the contract of today",
         )
-    return pl.read_parquet(io.BytesIO(content), columns=list(columns) or None, use_pyarrow=False, hive_partitioning=False)
+    rows = pl.scan_parquet(content, schema=table.polars_schema, hive_partitioning=False, glob=False)
+    return rows.select(columns) if columns else rows
+
+
+def decode(table: Table, content: bytes, where: str, columns: Sequence[str] = ()) -> pl.DataFrame:
+    """What `scan` gives, collected."""
+    return scan(table, content, where, columns).collect()
 
 
 def read_note(content: bytes) -> tuple[int, Note]:

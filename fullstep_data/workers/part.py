@@ -7,16 +7,17 @@ The same in the process of the run and in a worker, so both write the same bytes
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from fullstep_data.accounts import answered_for, filtered, require_accounted
+from fullstep_data.accounts import answered_for, require_accounted
 from fullstep_data.plan import InputPart, Planned
-from fullstep_data.stage import Context, Outcome, Stage, Tick, Tool, one_slice
+from fullstep_data.stage import Context, Outcome, Read, Stage, Tick, Tool, one_slice
 from fullstep_data.store import Part, Slice, Store
-from fullstep_data.store.parquet import decode
+from fullstep_data.store.parquet import scan
 from fullstep_data.store.storage import shown
 from fullstep_data.store.version import fetch, fetched
 from schemas import TABLES
@@ -86,12 +87,21 @@ def make_part(job: Job, planned: Planned, opened: Callable[[Job], Mapping[str, A
 def input_frames(stage: Stage, inputs: Sequence[Sequence[InputPart]]) -> list[pl.DataFrame]:
     """One verified frame per read, its `where` applied."""
     fetch([part.file for parts in inputs for part in parts])
-    frames: list[pl.DataFrame] = []
-    for read, parts in zip(stage.reads, inputs, strict=True):
-        table = TABLES[read.table]
-        loaded = [decode(table, part.file.content(), shown(part.file.path), read.columns) for part in parts]
-        frames.append(filtered(pl.concat(loaded) if loaded else table.empty().select(read.columns or "*"), read.where))
-    return frames
+    loaded: list[list[pl.DataFrame]] = [[] for _ in inputs]
+    # A part of each read at once: less work for Polars than one after the other, and no more than that in memory twice.
+    for together in zip_longest(*inputs):
+        rows = {place: _scanned(stage.reads[place], part) for place, part in enumerate(together) if part is not None}
+        for place, frame in zip(rows, pl.collect_all(rows.values()), strict=True):
+            loaded[place].append(frame)
+    return [
+        pl.concat(frames) if frames else TABLES[read.table].empty().select(read.columns or "*")
+        for read, frames in zip(stage.reads, loaded, strict=True)
+    ]
+
+
+def _scanned(read: Read, part: InputPart) -> pl.LazyFrame:
+    rows = scan(TABLES[read.table], part.file.content(), shown(part.file.path), read.columns)
+    return rows.filter(pl.sql_expr(read.where)) if read.where else rows
 
 
 def checked(stage: Stage, outcome: Outcome, where: str) -> Outcome:

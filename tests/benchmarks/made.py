@@ -5,7 +5,8 @@
     version = judged(Path("data"), Path("judged"))         # the same with the labels of two more labellers
 
 A problem has 32 solutions, a solution 3 to 9 steps of about 90 characters; accuracies are evenly spread over problems, rewards
-follow the verdict loosely, one solution in 50 repeats another's text, one in 200 has no verdict. Parts hold 512 problems.
+follow the verdict loosely, one solution in 50 repeats another's text, one in 200 has no verdict. Parts hold 2,048 problems:
+files of 10 MB and less.
 Pairs are made by the real stage. The same call gives the same bytes.
 """
 
@@ -29,7 +30,7 @@ from schemas import TABLES
 
 SAMPLES = 32
 STEPS_PER_SOLUTION = 6
-PROBLEMS_PER_PART = 512
+PROBLEMS_PER_PART = 2048
 HELD_OUT = 0.1
 PAIRS: Stage = next(stage for stage in PIPELINE if stage.name == "pairs")
 FULL = ("problems", "solutions", "steps", "step_labels", "step_scores")

@@ -4,26 +4,30 @@
 
 The dataset is made here (`made`): 20M steps in all tables, and 1M, 20M and 100M steps of ids and rewards alone (100M: the parts
 of 20M five times, for no part is looked at together with another). Each measurement is a fresh process, in random order; counted
-is the user CPU of the work, on one thread, after the same work on 20,000 steps: imports and first calls are not in it. `fullstep`
-is the stage `pairs` as a build runs it: parts read and verified, pairs and rejects checked and written. `raw` reads the columns
-that it needs by pyarrow, part by part, and does nothing with them. `pandas` (part by part too) and `datasets` (datasets.map, on
-1M steps) make the same table and write it, without rejects and checks; that the tables are the same is checked.
+is the CPU time of the work, user and system, on one thread, after the same work on 20,000 steps: imports and first calls are not
+in it.
 
-vs_raw: CPU of fullstep over raw. vs_pandas, vs_datasets: their CPU over fullstep's. peak_gb: fullstep's peak resident memory.
-growth_1m_20m_100m: CPU for a step over that of the first, ids and rewards alone; growth_peak_gb: peak memory of each.
-stats_20m, labellers_20m, report_20m: user CPU in s and peak memory in GB (the process's own: mapped parts can be let go; seen ten
+raw: pyarrow reads the columns that selection needs, part by part, and nothing is done with them. select: the store's reader, the
+stage function, the store's writer. pandas (part by part too), datasets (datasets.map, on 1M steps): the same table made and
+written; that it is the same is checked. build: the stage as a build runs it: it also verifies the SHA-256 of all it reads, checks
+contracts and that no row is lost, writes what was rejected and why, and commits a version.
+
+vs_raw: CPU of reading and selecting, before anything is written, over raw. vs_pandas, vs_datasets: their CPU over that of
+`select`, writing on both sides. build_vs_raw, build_vs_pandas, build_vs_datasets: the same for all that a build does.
+user_system: seconds of each side on the large dataset. peak_gb: the build's peak resident memory. growth_1m_20m_100m: the build's
+CPU for a step over that of the first, ids and rewards alone; growth_peak_gb: peak memory of each.
+stats_20m, labellers_20m, report_20m: CPU in s and peak memory in GB (the process's own: mapped parts can be let go; seen ten
 times a second) of what `fs-data stats` does with one labeller and with three, and of `fs-data report`, page and charts included.
 They run in a control group of LIMIT bytes (`memory_limit`), their dataset not in the page cache before, so that all they hold
 counts; null: it failed, perhaps because the kernel killed it. limited_by: whose limit it was; null: no group could be made, and
 the figures only say what was taken.
 overhead_ms_per_part: what the runner takes for a part of 16 problems besides the stage function.
---quick: 1M steps in place of 20M, and 250k, 500k and 1M ids and rewards. --memory: stats and report alone. --data: take the
-datasets from there, make what is missing, and leave them. The last line is one JSON object.
+--quick: 1M steps in place of 20M, and 250k, 500k and 1M ids and rewards. --memory: stats and report alone. --per-part: problems
+of a part. --data: take the datasets from there, make what is missing, and leave them. The last line is one JSON object.
 """
 
 import argparse
 import hashlib
-import itertools
 import json
 import os
 import random
@@ -36,6 +40,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,25 +48,22 @@ import polars as pl
 
 from fullstep_data.report.page import page
 from fullstep_data.runner import QuietReporter, run
-from fullstep_data.stage import Outcome
+from fullstep_data.stage import Context, Outcome
 from fullstep_data.stats import stats
 from fullstep_data.store import Store, Version, open_version
+from fullstep_data.store.parquet import encode, scan
+from fullstep_data.workers.part import in_order
 from schemas import TABLES
-from schemas.ids import content_id
 from tests.benchmarks.made import PAIRS, PROBLEMS_PER_PART, judged, make, recipe, repeat
 from tests.benchmarks.memory_limit import Group, limited
+from tests.benchmarks.rivals import Selected, raw, with_datasets, with_pandas
 
-COLUMNS = {read.table: list(read.columns) for read in PAIRS.reads}
-TOP = 4
-POLICY = f"mean-top{TOP}"
 SEED = 2502
 WARM = 20_000
 """Steps of the dataset on which every side is warmed up."""
 LIMIT = 10**9
 """Bytes that stats and report may take."""
 MILLION = 1_000_000
-Selected = Callable[[], pl.DataFrame] | None
-"""Gives the rows of `pairs` that a side made."""
 
 
 def main() -> None:
@@ -69,6 +71,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="1M steps: ends within minutes")
     parser.add_argument("--memory", action="store_true", help="stats and report alone")
     parser.add_argument("--data", type=Path, help="where the datasets are, or are made and left")
+    parser.add_argument("--per-part", type=int, default=PROBLEMS_PER_PART, help="problems of a part (default %(default)s)")
     parser.add_argument("--repeats", type=int, help="processes per side (default 3, with --quick 1)")
     parser.add_argument("--side", choices=tuple(SIDES), help=argparse.SUPPRESS)
     parser.add_argument("--dataset", help=argparse.SUPPRESS)
@@ -79,18 +82,18 @@ def main() -> None:
         measure(arguments.side, open_version(arguments.warm), open_version(arguments.dataset), arguments.work)
         return
     with tempfile.TemporaryDirectory() as folder:
-        data, repeats = arguments.data or Path(folder), arguments.repeats or (1 if arguments.quick else 3)
-        result = under_limit(Path(folder), data, MILLION if arguments.quick else 20 * MILLION)
+        at = partial(there, arguments.data or Path(folder), per_part=arguments.per_part)
+        result = under_limit(Path(folder), at, MILLION if arguments.quick else 20 * MILLION)
         if not arguments.memory:
-            result = compare(Path(folder), data, arguments.quick, repeats) | result
+            result = compare(Path(folder), at, arguments.quick, arguments.repeats or (1 if arguments.quick else 3)) | result
         print(json.dumps({name: rounded(value) for name, value in result.items()}))
 
 
-def under_limit(work: Path, data: Path, steps: int) -> dict[str, Any]:
-    """Statistics and report of so many steps, with no more memory than LIMIT."""
-    full, warm = there(data, steps), there(data, WARM)
+def under_limit(work: Path, at: Callable[..., Path], steps: int) -> dict[str, Any]:
+    """Statistics and report of so many steps, with no more memory than LIMIT. at: gives a dataset, see `there`."""
+    full, warm = at(steps), at(WARM)
     result: dict[str, Any] = {"limited_by": None, "steps": rows(full)}
-    for side, dataset in (("stats", full), ("report", full), ("labellers", there(data, steps, judges=True))):
+    for side, dataset in (("stats", full), ("report", full), ("labellers", at(steps, judges=True))):
         with limited(LIMIT) as group:
             forget(dataset)
             one = measured("stats" if side == "labellers" else side, dataset, warm, work, group)
@@ -115,37 +118,45 @@ def forget(dataset: Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def compare(work: Path, data: Path, quick: bool, repeats: int) -> dict[str, Any]:
+def compare(work: Path, at: Callable[..., Path], quick: bool, repeats: int) -> dict[str, Any]:
     """Makes the datasets and measures every side of selection."""
     steps = MILLION if quick else 20 * MILLION
-    full, small, warm = there(data, steps), there(data, MILLION), there(data, WARM)
-    fine = there(data, WARM * 10, per_part=16)
-    grown = [
-        there(data, count, numeric=True) for count in ((250_000, 500_000, MILLION) if quick else (MILLION, steps, 5 * steps))
-    ]
-    runs = [(side, full) for side in ("raw", "fullstep", "pandas") for _ in range(repeats)]
-    runs += [("datasets", small), ("fullstep", small), ("overhead", fine)]
-    runs += [("fullstep", one) for one in grown for _ in range(repeats)]
+    full, small, warm, fine = at(steps), at(MILLION), at(WARM), at(WARM * 10, per_part=16)
+    grown = [at(count, numeric=True) for count in ((250_000, 500_000, MILLION) if quick else (MILLION, steps, 5 * steps))]
+    sides = ("raw", "select", "build", "pandas")
+    runs = [(side, full) for side in sides for _ in range(repeats)]
+    runs += [("datasets", small), ("select", small), ("build", small), ("overhead", fine)]
+    runs += [("build", one) for one in grown for _ in range(repeats)]
     random.Random(SEED).shuffle(runs)
     found: dict[tuple[str, Path], list[dict[str, Any]]] = {}
     for side, dataset in runs:
         found.setdefault((side, dataset), []).append(measured(side, dataset, warm, work))
         print(f"{side:9} {dataset.name:14} {found[side, dataset][-1]}", flush=True)
 
-    def cpu(side: str, dataset: Path) -> float:
-        return statistics.median(one["cpu"] for one in found[side, dataset])
+    def cpu(side: str, dataset: Path, figure: str = "cpu") -> float:
+        return statistics.median(one[figure] for one in found[side, dataset])
 
-    rates = [cpu("fullstep", one) / rows(one) for one in grown]
+    def pairs(side: str, dataset: Path) -> set[str]:
+        return {one["pairs"] for one in found[side, dataset]}
+
+    rates = [cpu("build", one) / rows(one) for one in grown]
     return {
-        "vs_raw": cpu("fullstep", full) / cpu("raw", full),
-        "vs_pandas": cpu("pandas", full) / cpu("fullstep", full),
-        "vs_datasets": cpu("datasets", small) / cpu("fullstep", small),
-        "peak_gb": max(one["peak_gb"] for one in found["fullstep", full]),
+        "vs_raw": cpu("select", full, "unwritten") / cpu("raw", full),
+        "vs_pandas": cpu("pandas", full) / cpu("select", full),
+        "vs_datasets": cpu("datasets", small) / cpu("select", small),
+        "build_vs_raw": cpu("build", full) / cpu("raw", full),
+        "build_vs_pandas": cpu("pandas", full) / cpu("build", full),
+        "build_vs_datasets": cpu("datasets", small) / cpu("build", small),
+        "user_system": {
+            side: [cpu(side, full, one) for one in ("user", "system")] for side in ("raw", "select", "build", "pandas")
+        },
+        "peak_gb": max(one["peak_gb"] for one in found["build", full]),
         "growth_1m_20m_100m": [rate / rates[0] for rate in rates],
-        "growth_peak_gb": [max(one["peak_gb"] for one in found["fullstep", each]) for each in grown],
+        "growth_peak_gb": [max(one["peak_gb"] for one in found["build", each]) for each in grown],
         "overhead_ms_per_part": found["overhead", fine][0].get("overhead_ms"),
-        "same_pairs": len({one["pairs"] for side in ("fullstep", "pandas") for one in found[side, full]}) == 1
-        and found["datasets", small][0]["pairs"] == found["fullstep", small][0]["pairs"],
+        "same_pairs": pairs("select", full) == pairs("build", full) == pairs("pandas", full)
+        and pairs("select", small) == pairs("build", small) == pairs("datasets", small)
+        and len(pairs("build", full)) == 1,
         "repeats": repeats,
     }
 
@@ -157,9 +168,9 @@ def there(data: Path, steps: int, numeric: bool = False, per_part: int = PROBLEM
     if not (folder / "versions" / "000001.json").exists():
         started = time.perf_counter()
         if numeric and steps == 100_000_000:
-            repeat(there(data, steps // 5, numeric), folder, times=5)
+            repeat(there(data, steps // 5, numeric, per_part), folder, times=5)
         elif judges:
-            judged(there(data, steps), folder)
+            judged(there(data, steps, per_part=per_part), folder)
         else:
             make(folder, steps, numeric, per_part)
         print(f"made {folder.name} in {time.perf_counter() - started:.0f} s", flush=True)
@@ -173,6 +184,8 @@ def rows(dataset: Path) -> int:
 def rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [rounded(one) for one in value]
+    if isinstance(value, dict):
+        return {name: rounded(one) for name, one in value.items()}
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
@@ -196,9 +209,11 @@ def measure(side: str, warm: Version, version: Version, work: Path) -> None:
         (work / folder).mkdir()
     SIDES[side](warm, work / "warm", {})
     with Peak() as peak:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+        before = resource.getrusage(resource.RUSAGE_SELF)
         selected = SIDES[side](version, work / "work", told)
-        told["cpu"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_utime - before, 2)
+        after = resource.getrusage(resource.RUSAGE_SELF)
+    told["user"], told["system"] = round(after.ru_utime - before.ru_utime, 2), round(after.ru_stime - before.ru_stime, 2)
+    told["cpu"] = told["user"] + told["system"]
     told["peak_gb"] = round(memory("VmHWM") / 1e6, 3)
     told["own_gb"] = round(peak.own / 1e6, 3)
     told["pairs"] = None if selected is None else checksum(selected())
@@ -241,100 +256,30 @@ def checksum(rows: pl.DataFrame) -> str:
 # Sides
 
 
-def with_fullstep(version: Version, work: Path, told: dict[str, Any]) -> Selected:
-    """The stage as a build runs it."""
-    made = run((PAIRS,), recipe(), Store.create(work / "pairs"), {}, QuietReporter(), upstream=version)
-    return lambda: made.frame("pairs")
-
-
-def raw(version: Version, work: Path, told: dict[str, Any]) -> Selected:
-    """pyarrow reads the columns that selection needs."""
-    import pyarrow.parquet as pq
-
-    for table, columns in COLUMNS.items():
-        for path in version.files(table):
-            pq.ParquetFile(path).read(columns=columns, use_threads=False)
-
-
-def with_pandas(version: Version, work: Path, told: dict[str, Any]) -> Selected:
-    """As one writes it down: group, merge, sort, head, merge. Equal scores are not put in order: there are hardly any."""
-    import numpy as np
-    import pandas as pd
-
-    for files in zip(*(version.files(table) for table in COLUMNS), strict=True):
-        asked, solved, scored = (
-            pd.read_parquet(path, columns=columns) for path, columns in zip(files, COLUMNS.values(), strict=True)
+def selecting(version: Version, work: Path, told: dict[str, Any]) -> Selected:
+    """The stage function between the store's reader and its writer."""
+    context, writing = Context(PAIRS.config(recipe()), {}), 0.0
+    began = time.process_time()
+    for files in zip(*(version.files(read.table) for read in PAIRS.reads), strict=True):
+        scans = (
+            scan(TABLES[read.table], path.read_bytes(), str(path), read.columns)
+            for read, path in zip(PAIRS.reads, files, strict=True)
         )
-        score = scored.assign(reward=scored["reward"].astype("float64")).groupby("solution_id", sort=False)["reward"].mean()
-        solved = solved[solved["problem_id"].isin(asked.loc[asked["split"] == "train", "problem_id"])]
-        solved = solved.sort_values(["sample_index", "solution_id"]).drop_duplicates(["problem_id", "text"])
-        fit = solved[solved["correct"].notna()].merge(score.rename("score"), left_on="solution_id", right_index=True)
-        fit["correct"] = fit["correct"].astype(bool)
-        fit["place"] = np.where(fit["correct"], -fit["score"], fit["score"])
-        best = fit.sort_values("place").groupby(["problem_id", "correct"], sort=False).head(TOP)
-        best = best.assign(rank=best.groupby(["problem_id", "correct"], sort=False).cumcount())
-        sides = [
-            best[best["correct"] == correct][["problem_id", "solution_id", "score", "rank"]].set_axis(
-                ["problem_id", f"{name}_id", f"{name}_score", f"{name}_rank"], axis=1
-            )
-            for correct, name in ((True, "chosen"), (False, "rejected"))
-        ]
-        pairs = sides[0].merge(sides[1], on="problem_id").sort_values(["problem_id", "chosen_rank", "rejected_rank"])
-        ids = zip(pairs["chosen_id"], pairs["rejected_id"], strict=True)
-        pairs["pair_id"] = [content_id("pair", chosen, rejected, POLICY) for chosen, rejected in ids]
-        pairs["margin"] = pairs["chosen_score"] - pairs["rejected_score"]
-        pairs["policy"], pairs["scorer"] = POLICY, scored["scorer"].iloc[0]
-        pairs.to_parquet(work / files[0].name, compression="zstd", index=False)
+        wanted = (
+            rows.filter(pl.sql_expr(read.where)) if read.where else rows for read, rows in zip(PAIRS.reads, scans, strict=True)
+        )
+        outcome = PAIRS.run(*pl.collect_all(wanted), context)
+        before = time.process_time()
+        (work / files[0].name).write_bytes(encode(TABLES["pairs"], in_order(PAIRS, outcome.rows)))
+        writing += time.process_time() - before
+    told["unwritten"] = time.process_time() - began - writing
     return lambda: pl.read_parquet(work / "*.parquet")
 
 
-def with_datasets(version: Version, work: Path, told: dict[str, Any]) -> Selected:
-    """Every pass over rows is a batched `map`; what it gathers stands in dicts, since datasets have neither groups nor joins."""
-    import datasets
-
-    datasets.disable_progress_bars()
-
-    def loaded(table: str) -> Any:
-        files = [str(path) for path in version.files(table)]
-        return datasets.Dataset.from_parquet(files, columns=COLUMNS[table], cache_dir=str(work / "cache"))
-
-    rewards: dict[str, list[float]] = {}
-    groups: dict[str, list[tuple[int, str, str, bool | None]]] = {}
-
-    def gather(batch: dict[str, list[Any]]) -> None:
-        for solution, reward in zip(batch["solution_id"], batch["reward"], strict=True):
-            rewards.setdefault(solution, []).append(reward)
-
-    def group(batch: dict[str, list[Any]]) -> None:
-        rows = zip(*(batch[name] for name in ("problem_id", "sample_index", "solution_id", "text", "correct")), strict=True)
-        for problem, *rest in rows:
-            groups.setdefault(problem, []).append(tuple(rest))
-
-    def select(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        found: list[dict[str, Any]] = []
-        for problem in batch["problem_id"]:
-            fit: dict[bool, list[tuple[float, str]]] = {True: [], False: []}
-            texts: set[str] = set()
-            for _, solution, text, correct in sorted(groups.get(problem, [])):
-                if text not in texts and correct is not None and solution in rewards:
-                    fit[correct].append((sum(rewards[solution]) / len(rewards[solution]), solution))
-                texts.add(text)
-            chosen, rejected = sorted(fit[True], reverse=True)[:TOP], sorted(fit[False])[:TOP]
-            for (high, c), (low, r) in itertools.product(chosen, rejected):
-                ranks = {"chosen_rank": chosen.index((high, c)), "rejected_rank": rejected.index((low, r))}
-                ids = {"pair_id": content_id("pair", c, r, POLICY), "problem_id": problem, "chosen_id": c, "rejected_id": r}
-                scores = {"chosen_score": high, "rejected_score": low, "margin": high - low}
-                found.append({**ids, **scores, **ranks, "policy": POLICY, "scorer": scorer})
-        return {name: [row[name] for row in found] for name in TABLES["pairs"].polars_schema.names()}
-
-    scores = loaded("step_scores")
-    scorer = scores[0]["scorer"]
-    scores.map(gather, batched=True, batch_size=10_000)
-    loaded("solutions").map(group, batched=True, batch_size=10_000)
-    problems = loaded("problems").filter(lambda batch: [split == "train" for split in batch["split"]], batched=True)
-    made = problems.map(select, batched=True, remove_columns=problems.column_names)
-    made.to_parquet(work / "pairs.parquet")
-    return lambda: pl.read_parquet(work / "pairs.parquet")
+def building(version: Version, work: Path, told: dict[str, Any]) -> Selected:
+    """The stage as a build runs it."""
+    made = run((PAIRS,), recipe(), Store.create(work / "pairs"), {}, QuietReporter(), upstream=version)
+    return lambda: made.frame("pairs")
 
 
 def with_stats(version: Version, work: Path, told: dict[str, Any]) -> Selected:
@@ -351,22 +296,23 @@ def overhead(version: Version, work: Path, told: dict[str, Any]) -> Selected:
 
     def counted(*arguments: Any) -> Outcome:
         nonlocal inside
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+        before = time.process_time()
         outcome = PAIRS.run(*arguments)
-        inside += resource.getrusage(resource.RUSAGE_SELF).ru_utime - before
+        inside += time.process_time() - before
         return outcome
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    before = time.process_time()
     stage = replace(PAIRS, run=counted)
     made = run((stage,), recipe(), Store.create(work / "pairs"), {}, QuietReporter(), upstream=version)
-    whole = resource.getrusage(resource.RUSAGE_SELF).ru_utime - before
+    whole = time.process_time() - before
     told["overhead_ms"] = round(1000 * (whole - inside) / len(made.tables["pairs"].parts), 2)
     told["stage_ms"] = round(1000 * inside / len(made.tables["pairs"].parts), 2)
 
 
 SIDES: dict[str, Callable[[Version, Path, dict[str, Any]], Selected]] = {
     "raw": raw,
-    "fullstep": with_fullstep,
+    "select": selecting,
+    "build": building,
     "pandas": with_pandas,
     "datasets": with_datasets,
     "stats": with_stats,

@@ -1,6 +1,9 @@
 """Selection: top-T correct × bottom-T incorrect by the aggregated reward, ties by a stable hash, every problem accounted for."""
 
 import hashlib
+import operator
+import random
+from functools import reduce
 from typing import Literal
 
 import polars as pl
@@ -8,7 +11,7 @@ import pytest
 
 from fullstep_data.config import PairsConfig
 from fullstep_data.consensus import DISAGREE
-from fullstep_data.pairs import agreed_pairs, pairs, pairs_by_steps
+from fullstep_data.pairs import agreed_pairs, pairs, pairs_by_steps, scored
 from fullstep_data.pipeline import stages_of
 from fullstep_data.stage import Context
 from schemas import TABLES
@@ -107,6 +110,19 @@ def test_sums_go_in_the_order_of_the_steps():
     scores = dict(select(answers).rows.select("chosen_id", "chosen_score").iter_rows())
     assert scores == {"w": 1.0 / 3, "v": (1.0 + 2**-52) / 3}
     assert scores["v"] > scores["w"]
+
+
+@pytest.mark.parametrize(("score", "takes_in"), [("mean", operator.add), ("min", min), ("product", operator.mul)])
+def test_solutions_of_any_length_are_scored_step_by_step(score, takes_in):
+    chance = random.Random(7)
+    rewards = {f"s{place}": [chance.uniform(0.9, 1) for _ in range(length)] for place, length in enumerate((1, 40, 3, 9, 40, 2))}
+    steps = given({name: ("p", True, values) for name, values in rewards.items()})[2]
+    found = scored(steps, PairsConfig(score=score))
+    told = {name: reduce(takes_in, steps.filter(solution_id=name)["reward"].to_list()) for name in rewards}
+    if score == "mean":
+        told = {name: total / len(rewards[name]) for name, total in told.items()}
+    assert dict(found.select("solution_id", "score").iter_rows()) == told
+    assert scored(steps.clear(), PairsConfig(score=score)).height == 0
 
 
 def test_the_default_is_the_papers_four_by_four():

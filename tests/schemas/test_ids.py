@@ -4,6 +4,7 @@ import hashlib
 import json
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,8 +35,12 @@ def test_many_plain_ids_are_those_of_each():
     firsts, seconds = (pl.Series(column) for column in zip(*rows, strict=True))
     assert content_ids("pair", firsts, seconds, "mean-top4").to_list() == [content_id("pair", *row, "mean-top4") for row in rows]
     assert content_ids("pair", firsts[40:50], seconds[40:50]).to_list() == [content_id("pair", *row) for row in rows[40:50]]
-    odd = pl.Series(["a", 'b"', "c\\", "d\n", "é", "e\x7f", "f\x00"])
-    assert content_ids("x", odd).to_list() == [content_id("x", text) for text in odd]
+
+
+@pytest.mark.parametrize("odd", ['b"', "c\\", "d\n", "é", "e\x7f", "f\x00", "\x1f", ""])
+def test_one_text_that_json_writes_in_another_way_is_seen_among_plain_ones(odd):
+    texts = pl.Series(["plain", odd, "too"])
+    assert content_ids("x", texts).to_list() == [content_id("x", text) for text in texts]
 
 
 def test_neighbouring_contents_do_not_run_together():

@@ -1,16 +1,16 @@
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from fullstep_data.plan import InputPart, Planned, plan
-from fullstep_data.stage import no_tick
+from fullstep_data.stage import Read, no_tick
 from fullstep_data.store import Store, Version
 from fullstep_data.store.version import part_path
-from fullstep_data.workers.part import Job, Toolbox, make_part
-from schemas import InputError
+from fullstep_data.workers.part import Job, Toolbox, input_frames, make_part
+from schemas import TABLES, InputError
 from tests.fullstep_data.small_chain import STAGES, Generator, Recipe
 
 SAMPLES = STAGES[1]
@@ -48,8 +48,6 @@ def test_a_stage_goes_to_another_process_without_what_only_planning_needs():
 
 
 def lambda_stage():
-    from dataclasses import replace
-
     return replace(SAMPLES, config=lambda recipe: recipe)
 
 
@@ -60,6 +58,22 @@ def test_no_tool_is_opened_for_a_part_whose_input_was_altered(dataset: Version):
     with pytest.raises(InputError, match="altered"):
         make_part(job, planned, Toolbox().opened, no_tick)
     assert job.tools["generator"].opened == 0
+
+
+def test_every_read_gets_its_rows_whether_it_has_many_parts_or_none(dataset: Version):
+    problems, samples = (
+        [InputPart(name, part.key, part.slice, file) for part, file in zip(table.parts, table.stored, strict=True)]
+        for name, table in ((name, dataset.tables[name]) for name in ("problems", "samples"))
+    )
+    assert len(samples) > len(problems) > 1
+    reads = (Read("samples"), Read("problems", columns=("problem_id",)), Read("steps"), Read("samples", where="sample_index = 0"))
+    stage = replace(SAMPLES, reads=reads)
+    whole, ids, steps, first = input_frames(stage, (samples, problems, (), samples))
+    assert whole.equals(dataset.frame("samples"))
+    assert ids.equals(dataset.frame("problems").select("problem_id"))
+    assert steps.equals(TABLES["steps"].empty())
+    assert first.equals(whole.filter(sample_index=0))
+    assert 0 < first.height < whole.height
 
 
 @dataclass
