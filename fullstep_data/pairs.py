@@ -282,24 +282,28 @@ def _runs_of_ties(alike: Array, rank: Array, top: int) -> Iterator[tuple[int, in
 def _without_pairs(problems: pl.DataFrame, judged: Candidates, kept: set[str] | None) -> Iterator[tuple[str, str]]:
     """Id and reason of every problem without a pair. kept: the problems whose pairs have the margin; None where none is asked."""
     last = np.flatnonzero(np.diff(judged.problem, append=-1))
-    right = np.bincount(judged.problem, judged.right, minlength=last.size)
-    wrong = np.bincount(judged.problem, judged.wrong, minlength=last.size)
-    low = np.bincount(judged.problem, judged.unfit == UNFIT.index(LOW), minlength=last.size)
-    ids = judged.frame["problem_id"][last].to_list()
-    found = dict(zip(ids, zip(right.tolist(), wrong.tolist(), strict=True), strict=True))
-    scored_low = dict(zip(ids, (low > 0).tolist(), strict=True))
+    ids = judged.frame["problem_id"][last]
+    sides = (judged.right, judged.wrong, judged.unfit == UNFIT.index(LOW))
+    right, wrong, low = (np.bincount(judged.problem, side, minlength=last.size) for side in sides)
+    both = (right > 0) & (wrong > 0)
+    paired = set(ids.filter(both).to_list())
+    lone = np.flatnonzero(~both)
+    has = zip(*((side[lone] > 0).tolist() for side in (right, wrong, low)), strict=True)
+    found = dict(zip(ids[lone].to_list(), has, strict=True))
     for key in problems["problem_id"].sort().to_list():
+        if key in paired:
+            if kept is not None and key not in kept:
+                yield key, "no pair with such a margin"
+            continue
         match found.get(key):
             case None:
                 yield key, "no solutions"
-            case (0, 0):
+            case (False, False, _):
                 yield key, "no usable solution"
-            case (0, _):
-                yield key, "no correct solution of such a score" if scored_low[key] else "no correct solution"
-            case (_, 0):
+            case (False, _, scored_low):
+                yield key, "no correct solution of such a score" if scored_low else "no correct solution"
+            case _:
                 yield key, "no incorrect solution"
-            case _ if kept is not None and key not in kept:
-                yield key, "no pair with such a margin"
 
 
 def _fraction(solution_id: str, seed: int) -> float:

@@ -29,7 +29,7 @@ def raw(version: Version, work: Path, told: dict[str, Any]) -> Selected:
 
     for table, columns in COLUMNS.items():
         for path in version.files(table):
-            pq.ParquetFile(path).read(columns=columns, use_threads=False)
+            pq.read_table(path, columns=columns, use_threads=False)
 
 
 def with_pandas(version: Version, work: Path, told: dict[str, Any]) -> Selected:
