@@ -4,8 +4,8 @@
 
 The dataset is made here (`made`): 20M steps in all tables, and 1M, 20M and 100M steps of ids and rewards alone (100M: the parts
 of 20M five times, for no part is looked at together with another). Each measurement is a fresh process, in random order; counted
-is the user CPU of the work, on one thread, after the same work on 20,000 steps: imports and first calls are not in it. System time
-is only told: what an allocator gives back to the kernel and takes again made it 0.05 s or 1.3 s for the same read.
+is the user CPU of the work, on one thread, after the same work on 20,000 steps: imports and first calls are not in it. System
+time is only told: what an allocator gives back to the kernel and takes again made it 0.05 s or 1.3 s for the same read.
 
 raw: pyarrow reads the columns that selection needs, part by part, and nothing is done with them. select: the store's reader, the
 stage function, the store's writer. pandas (part by part too), datasets (datasets.map, on 1M steps): the same table made and
@@ -148,7 +148,7 @@ def compare(work: Path, at: Callable[..., Path], quick: bool, repeats: int) -> d
         "build_vs_pandas": cpu("pandas", full) / cpu("build", full),
         "build_vs_datasets": cpu("datasets", small) / cpu("build", small),
         "user_system": {
-            side: [cpu(side, full, one) for one in ("user", "system")] for side in ("raw", "select", "build", "pandas")
+            side: [cpu(side, full, one) for one in ("cpu", "system")] for side in ("raw", "select", "build", "pandas")
         },
         "peak_gb": max(one["peak_gb"] for one in found["build", full]),
         "growth_1m_20m_100m": [rate / rates[0] for rate in rates],
