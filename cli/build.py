@@ -19,6 +19,7 @@ from fullstep_data.formats.importing import imported_tables
 from fullstep_data.pipeline import stages_on_import
 from fullstep_data.query import connect
 from fullstep_data.runner import run
+from fullstep_data.stats import MEMORY
 from fullstep_data.store import Store, Version
 from fullstep_data.store.storage import path_of
 from schemas import InputError
@@ -55,9 +56,9 @@ def build(
     with progress() as reporter:
         tools = build_tools(recipe, reporter, processes.launch(), trackers, store)
         version = run(stages, recipe, store, tools, reporter, imported=imported, where=where)
-    with connect(version) as connection:
+    with connect(version, memory=MEMORY) as connection:
         summary = build_summary(
-            lambda question: connection.sql(question).pl(),
+            connection,
             list(version.tables),
             prm_metrics(version),
             shlex.join((recipe_name, *(word for override in overrides for word in ("--set", override)))),

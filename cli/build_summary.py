@@ -1,20 +1,23 @@
 """What `fs-data build` shows when it is done: each block is one question to the tables of the new version, and its picture.
 
-    show(build_summary(ask, tables, metrics, recipe, folder))
+    show(build_summary(connection, tables, metrics, recipe, folder))      # connection: of `query.connect`
 
-`ask` answers SQL over the version's tables with a frame; the questions are those a reader can put with `fs-data sql`.
+The questions are those a reader can put with `fs-data sql`; a block is given `ask`, which answers them with frames. How far
+labellers agree is counted in little memory (`agreement`), not by the view `label_consensus`, which says the same.
 """
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import duckdb
 import polars as pl
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from cli.render import bar, counted, next_commands, plain_table, section
+from fullstep_data.agreement import agreement
 from fullstep_data.hub.facts import PRM_FIGURES
 from fullstep_data.store.label_health import MAIN_LABELLER
 
@@ -42,12 +45,9 @@ WHERE label IS NULL AND source IN ('monte-carlo', 'binary-search') GROUP BY reas
 """
 
 LABELLERS = """
-SELECT labeller, count(*) FILTER (label) AS labelled_right, count(*) FILTER (NOT label) AS labelled_wrong,
-       count(*) FILTER (label IS NULL) AS open FROM step_labels GROUP BY labeller ORDER BY labeller
-"""
-
-AGREEMENT = """
-SELECT labeller, other, count(*) AS solutions, count(*) FILTER (keep) AS kept FROM label_consensus GROUP BY ALL ORDER BY ALL
+SELECT labeller, bool_and(source = 'consensus') AS joint, count(*) FILTER (label) AS labelled_right,
+       count(*) FILTER (NOT label) AS labelled_wrong, count(*) FILTER (label IS NULL) AS open
+FROM step_labels GROUP BY labeller ORDER BY labeller
 """
 
 PAIRS = """
@@ -84,15 +84,21 @@ POOLED = "pooled: all solutions through a prefix count as its rollouts, so label
 CHANCES = "label 1: a rollout of the step reached the right answer; no proof that the step is correct"
 
 
-def build_summary(ask: Ask, tables: Sequence[str], metrics: Mapping[str, Any], recipe: str, folder: str) -> list[RenderableType]:
+def build_summary(
+    connection: duckdb.DuckDBPyConnection, tables: Sequence[str], metrics: Mapping[str, Any], recipe: str, folder: str
+) -> list[RenderableType]:
     """All blocks. metrics: the PRM's validation figures, empty where none was trained. recipe: the words that name it on a
     command line, `--set` included. folder: as typed.
     """
+
+    def ask(question: str) -> pl.DataFrame:
+        return connection.sql(question).pl()
+
     blocks: list[RenderableType] = [section("Tables", tables_and_rejects(ask, tables))]
     if "rollouts" in tables:
         blocks.append(section("Monte-Carlo labels", *monte_carlo(ask)))
     if "step_labels" in tables and ask(LABELLERS).height > 1:
-        blocks.append(section("Labellers side by side", *labellers(ask)))
+        blocks.append(section("Labellers side by side", *labellers(connection)))
     if {"step_scores", "step_labels"} <= set(tables):
         blocks.append(section("Rewards of steps, by label", *reward_histogram(ask)))
     if metrics:
@@ -154,14 +160,16 @@ def monte_carlo(ask: Ask) -> list[Text]:
     return lines
 
 
-def labellers(ask: Ask) -> list[RenderableType]:
+def labellers(connection: duckdb.DuckDBPyConnection) -> list[RenderableType]:
     """What each labeller says of the steps, and in how many solutions two of them have the same first wrong step, or none."""
     view = plain_table("labeller", "right", "wrong", "open", right=("right", "wrong", "open"))
-    for name, *counts in ask(LABELLERS).iter_rows():
+    found = connection.sql(LABELLERS).pl()
+    for name, _, *counts in found.iter_rows():
         view.add_row(name, *(f"{count:,}" for count in counts))
     told = [
-        f"{one} and {other} have the same first wrong step, or none, in {kept:,} of {counted(solutions, 'solution')}"
-        for one, other, solutions, kept in ask(AGREEMENT).iter_rows()
+        f"{row['labeller']} and {row['other']} have the same first wrong step, or none, in {row['kept']:,} of "
+        f"{counted(row['solutions'], 'solution')}"
+        for row in agreement(connection, found.filter(~pl.col("joint"))["labeller"].to_list())
     ]
     return [view, *(Text(line) for line in told)]
 

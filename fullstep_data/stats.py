@@ -21,7 +21,9 @@ from fullstep_data.store import Version
 from fullstep_data.store.label_health import MAIN_LABELLER
 
 MEMORY = "600 MB"
-"""What DuckDB may take for figures and reports before it goes on on disk; the whole process then stays below 1 GB."""
+"""What DuckDB may take for figures, reports and the end of a build before it goes on on disk; `fs-data stats` and `report`
+then stay below 1 GB as a whole.
+"""
 POSITIONS = 10
 """Steps from this index on are counted together."""
 LEVELS = 100

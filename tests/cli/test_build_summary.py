@@ -18,13 +18,15 @@ from schemas import TABLES
 from tests.cli.test_render import shown
 
 
-def ask_frames(frames: dict[str, pl.DataFrame]) -> Ask:
+def over_frames(frames: dict[str, pl.DataFrame]) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     for name, frame in frames.items():
         connection.register(name, frame)
-    if {"steps", "step_labels"} <= set(frames):
-        for name in ("first_errors", "label_consensus"):
-            connection.execute(f"CREATE VIEW {name} AS {LABEL_HEALTH[name]}")
+    return connection
+
+
+def ask_frames(frames: dict[str, pl.DataFrame]) -> Ask:
+    connection = over_frames(frames)
     return lambda text: connection.sql(text).pl()
 
 
@@ -138,7 +140,7 @@ def test_the_widest_pair_stands_side_by_side_with_rewards_and_literal_brackets(f
 def test_no_pairs_at_all_is_said(frames):
     frames["pairs"] = frames["pairs"].clear()
     metrics = {"auc": 0.75, "ece": None, "problems": 9, "solutions": 72, "steps": 1277, "undefined": "ece: no reason"}
-    text = shown(Group(*build_summary(ask_frames(frames), list(frames), metrics, "tiny", "out/tiny")))
+    text = shown(Group(*build_summary(over_frames(frames), list(frames), metrics, "tiny", "out/tiny")))
     assert "no pairs, so there is nothing to train on" in text
     assert "fs-train" not in text
     assert "fs-data show out/tiny solutions" in text
@@ -149,7 +151,7 @@ def test_no_pairs_at_all_is_said(frames):
 
 
 def test_pairs_lead_to_the_training(frames):
-    text = shown(Group(*build_summary(ask_frames(frames), list(frames), {}, "tiny", "out/tiny")))
+    text = shown(Group(*build_summary(over_frames(frames), list(frames), {}, "tiny", "out/tiny")))
     assert "fs-train run tiny --data out/tiny --out out/tiny-run" in text
 
 
@@ -190,11 +192,39 @@ def test_labellers_side_by_side_say_how_often_they_agree(frames):
     judge = outcome.with_columns(
         labeller=pl.lit("judge"), source=pl.lit("judge"), label=pl.when(turned).then(~pl.col("label")).otherwise("label")
     )
-    ask = ask_frames(frames | {"step_labels": pl.concat([outcome, judge])})
-    view, told = labellers(ask)
+    both = frames | {"step_labels": pl.concat([outcome, judge])}
+    view, told = labellers(over_frames(both))
     rows = {line.split()[0]: line.split()[1:] for line in shown(view).splitlines()[2:]}
     assert rows == {"judge": ["4", "1", "0"], "outcome": ["2", "3", "0"]}
     assert told.plain == "judge and outcome have the same first wrong step, or none, in 2 of 3 solutions"
-    histogram, which = reward_histogram(ask)
+    histogram, which = reward_histogram(ask_frames(both))
     assert "label 1 (2 steps)" in shown(histogram)
     assert which.plain.endswith("labeller: outcome")
+
+
+def test_what_labellers_agree_on_is_no_labeller_to_compare_with(frames):
+    outcome = frames["step_labels"]
+    judge = outcome.with_columns(labeller=pl.lit("judge"), source=pl.lit("judge"))
+    joint = outcome.with_columns(labeller=pl.lit("consensus"), source=pl.lit("consensus"))
+    view, *told = labellers(over_frames(frames | {"step_labels": pl.concat([outcome, judge, joint])}))
+    assert [line.split()[0] for line in shown(view).splitlines()[2:]] == ["consensus", "judge", "outcome"]
+    assert [line.plain for line in told] == ["judge and outcome have the same first wrong step, or none, in 3 of 3 solutions"]
+
+
+def test_labellers_are_compared_in_memory_that_the_view_does_not_fit_into() -> None:
+    """30,000 solutions of four steps, two labellers who differ in every third solution; nothing may go to disk."""
+    steps = pl.DataFrame({"solution": range(30_000)}).join(pl.DataFrame({"step_index": range(4)}), how="cross")
+    steps = steps.select(solution_id=pl.format("solution {}", "solution"), problem_id=pl.lit("p"), step_index="step_index")
+    wrong = pl.col("solution_id").str.extract(r"(\d+)").cast(pl.Int32) % 3 == 0
+    outcome = steps.with_columns(labeller=pl.lit("outcome"), source=pl.lit("outcome"), label=pl.lit(value=True))
+    judge = steps.with_columns(labeller=pl.lit("judge"), source=pl.lit("judge"), label=~wrong)
+    with over_frames({"steps": steps, "step_labels": pl.concat([outcome, judge])}) as connection:
+        for name in ("first_errors", "label_consensus"):
+            connection.execute(f"CREATE VIEW {name} AS {LABEL_HEALTH[name]}")
+        counts = connection.sql("SELECT count(*) FILTER (keep), count(*) FROM label_consensus").fetchall()
+        assert counts == [(20_000, 30_000)]
+        connection.execute("SET threads = 1; SET temp_directory = ''; SET memory_limit = '24 MB'")
+        with pytest.raises(duckdb.OutOfMemoryException):
+            connection.sql("SELECT count(*) FROM label_consensus").fetchall()
+        _, told = labellers(connection)
+    assert told.plain == "judge and outcome have the same first wrong step, or none, in 20,000 of 30,000 solutions"

@@ -4,7 +4,9 @@ import json
 import shlex
 from pathlib import Path
 
+import duckdb
 import pytest
+from rich.console import RenderableType
 
 from schemas import TABLES
 from tests.cli.commands import done, invoke
@@ -79,6 +81,21 @@ def test_a_build_again_is_no_new_version(place: Path):
     result = done("fs-data build tiny --out out/tiny", place)
     assert "reused" in result.stderr
     assert len(list((place / "out/tiny/versions").iterdir())) == 1
+
+
+def test_the_end_of_a_build_takes_little_memory(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it counts over all steps goes to disk beyond a limit, as for `fs-data stats`."""
+    from cli import build
+
+    limits: list[tuple[str]] = []
+
+    def limit(connection: duckdb.DuckDBPyConnection, *_: object) -> list[RenderableType]:
+        limits.extend(connection.execute("SELECT current_setting('memory_limit')").fetchall())
+        return []
+
+    monkeypatch.setattr(build, "build_summary", limit)
+    build.build("tiny", str(place / "out" / "tiny"), ())
+    assert limits == [("572.2 MiB",)]  # 600 MB
 
 
 def test_check_counts_what_it_checked(built: Path):
