@@ -29,6 +29,7 @@ from fullstep_data.store.names import parse_spec, resolve
 from fullstep_data.store.parquet import Note, decode, encode, read_note
 from fullstep_data.store.runs import read_run
 from fullstep_data.store.storage import PROOF, SCHEMES, Sizes, shown, storage_of
+from fullstep_data.store.tags import add_tag, read_tags, remove_tag
 from fullstep_data.store.version import StoredFile, Version, fetched, model_files, model_path, part_path, reject_file, reject_path
 from fullstep_data.store.views import views_file
 from schemas import TABLES, InputError, Table
@@ -37,7 +38,6 @@ _OURS = frozenset(("versions", "runs", "parts", "models", "tags", "views.sql", "
 MODEL_REJECTS = "rejects.parquet"
 """The file in a model's folder that says what it was not trained on, as the table `rejects`."""
 _NUMBER = re.compile(r"(\d+)\.json")
-_TAG = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*")
 
 
 def open_version(text: str) -> Version:
@@ -129,8 +129,7 @@ class Store:
 
     def tags(self) -> dict[str, int]:
         """Version number by tag."""
-        found = sorted(name for name in self.storage.names(self.path / "tags") if _TAG.fullmatch(name))
-        return {name: self._tagged(self.path / "tags" / name) for name in found}
+        return read_tags(self.path)
 
     def version(self, spec: str | int | None = None) -> Version:
         """A version by number, tag or day, the latest by default. InputError: there is none, with those near it."""
@@ -156,34 +155,13 @@ class Store:
         return self.path / "runs" / f"{number:06d}.json"
 
     def tag(self, name: str, number: int) -> None:
-        """Name a version. InputError: not a name, or it names another version already."""
-        if not _TAG.fullmatch(name):
-            raise InputError(
-                what=f"{name!r} cannot be a tag",
-                next_step="start with a letter, go on with letters, digits, dots, dashes and underscores",
-            )
+        """Name a version. InputError: there is no such version, not a name, or it names another version already."""
         self.version(number)
-        try:
-            self.storage.create(self.path / "tags" / name, f"{number}\n".encode("ascii"))
-        except FileExistsError:
-            if self.tags()[name] != number:
-                raise InputError(
-                    what=f"tag {name} names version {self.tags()[name]} already",
-                    where=self.place,
-                    next_step="choose another tag: a tag never moves",
-                ) from None
+        add_tag(self.path, name, number)
 
     def untag(self, name: str) -> int:
-        """Take a tag away; the version that it named stays. InputError: there is no such tag."""
-        tags = self.tags()
-        if name not in tags:
-            raise InputError(
-                what=f"the dataset has no tag {name!r}",
-                where=self.place,
-                next_step=f"it has {', '.join(tags)}" if tags else "it has no tags",
-            )
-        self.storage.remove(self.path / "tags" / name)
-        return tags[name]
+        """Take a tag away, and give the number of the version that it named, which stays. InputError: there is no such tag."""
+        return remove_tag(self.path, name)
 
     def commit(self, draft: Manifest, run: Mapping[str, Any]) -> Version:
         """Make the draft the next version, or return the latest one where that says the same.
@@ -360,18 +338,6 @@ class Store:
         folders = [self.path, *(self.path / name for name in ("versions", "runs", "tags", "models")), *self.path.glob("parts/*")]
         for folder in folders:
             disk.sweep(folder)
-
-    def _tagged(self, path: Path) -> int:
-        """The version that a tag names. InputError: its file was altered."""
-        content = self.storage.read(path).strip()
-        if not content.isdigit():
-            raise InputError(
-                what="the file of a tag is damaged: it holds no version number",
-                where=shown(path),
-                examples=[repr(content[:40])],
-                next_step="delete the file and tag the version again",
-            )
-        return int(content)
 
     @contextmanager
     def _deeper(self) -> Iterator[None]:

@@ -79,19 +79,6 @@ def test_an_unknown_version_names_those_near_it(dataset: Version, spec: str, nea
     assert "version 1" in caught.value.next_step
 
 
-def test_a_tag_never_moves_and_is_no_number(dataset: Version) -> None:
-    build(dataset.path, Recipe(samples=6))
-    store = Store.open(dataset.path)
-    store.tag("best", 1)
-    with pytest.raises(InputError, match="names version 1 already"):
-        store.tag("best", 2)
-    for name in ("7", "a/b", "", ".x"):
-        with pytest.raises(InputError, match="cannot be a tag"):
-            store.tag(name, 1)
-    with pytest.raises(InputError, match="has no version"):
-        store.tag("later", 3)
-
-
 def test_a_part_is_written_found_again_and_listed_by_no_version(tmp_path: Path) -> None:
     store = Store.create(tmp_path)
     with store.locked():
@@ -198,15 +185,6 @@ def test_a_path_that_can_be_no_folder_is_told(tmp_path: Path) -> None:
         assert caught.value.next_step
         with pytest.raises(InputError, match="no such folder"):
             open_version(path)
-
-
-def test_a_damaged_tag_is_named(dataset: Version) -> None:
-    store = Store.open(dataset.path)
-    store.tag("v1", 1)
-    (dataset.path / "tags" / "v1").write_bytes(b"\xffone")
-    with pytest.raises(InputError, match="file of a tag is damaged") as caught:
-        store.version("v1")
-    assert caught.value.where == str(dataset.path / "tags" / "v1")
 
 
 def test_a_damaged_manifest_is_made_anew_once_it_is_deleted(dataset: Version) -> None:
