@@ -35,6 +35,8 @@ def show_audit(dataset: str, against: Sequence[str], as_json: bool) -> int:
     for name, size in found.sets.items():
         matches = [match for match in found.leaks if match.place == name]
         out.print(section(f"Training problems in {name} ({counted(size, 'question')})", *_told(matches)))
+    if not against:
+        out.print(Text("\nno evaluation set was looked into: name some, as --against gsm8k", style="dim"))
     if found.leaks:
         out.print(Text("a build leaves them out where the recipe names the sets in problems.audit.against", style="dim"))
     out.print(section("Test problems in the training split", *_told(found.between_splits)))
@@ -42,8 +44,8 @@ def show_audit(dataset: str, against: Sequence[str], as_json: bool) -> int:
     view = plain_table("source", "train", "test", right=("train", "test"))
     for name, splits in found.sources.items():
         view.add_row(name, f"{splits['train']:,}", f"{splits['test']:,}")
-    licence = found.licence or "not known: look it up before you publish"
-    out.print(section("Sources", view, Text(f"licence as its authors state it: {licence}")))
+    known = f"licence, as the authors state it: {found.licence}"
+    out.print(section("Sources", view, Text(known if found.licence else "licence: not known; look it up before you publish")))
     return leaked
 
 

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from cli.render import bar, counted, next_commands, plain_table, section
 from fullstep_data.agreement import agreement
-from fullstep_data.hub.facts import PRM_FIGURES
+from fullstep_data.stats import PRM_FIGURES
 from fullstep_data.store.label_health import MAIN_LABELLER
 
 Ask = Callable[[str], pl.DataFrame]

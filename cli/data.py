@@ -132,10 +132,10 @@ def sql(dataset: str, query: str | None, script: str | None, version: str | None
 @main.command(
     "views",
     cls=Command,
-    examples=("fs-data views out/tiny", "fs-data views out/tiny@1 --out version-1.sql"),
+    examples=("fs-data views out/tiny", "fs-data views out/tiny@1 -o version-1.sql"),
 )
 @click.argument("dataset", metavar=DATASET)
-@click.option("--out", metavar="FILE", default="views.sql", show_default=True, help="Where to write; - is standard output.")
+@click.option("-o", "--out", metavar="FILE", default="views.sql", show_default=True, help="Where to write; - is standard output.")
 def views(dataset: str, out: str) -> None:
     """Write a version's tables and ready joins as SQL views.
 

@@ -4,6 +4,7 @@ show_diff("out/tiny@1", "out/tiny@2", as_json=False)
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import click
@@ -19,6 +20,9 @@ SHOWN_KEYS = 2
 
 SHOWN_PROBLEMS = 5
 """Problems of each fate that the text names; --json has all."""
+
+RECIPE_CHARACTERS = 160
+"""Characters of a change of the recipe; sections that only one version has are longer. --json has all."""
 
 FATES = ("gained", "lost", "fewer", "more")
 QUESTION_CHARACTERS = 80
@@ -42,7 +46,7 @@ def _blocks(found: Diff) -> list[RenderableType]:
     blocks: list[RenderableType] = [section("Rows, by key", _tables(found.tables))]
     if found.same:
         blocks.append(Text("\nthe rows are the same"))
-    blocks.append(section("Recipe", *(Text(line) for line in found.recipe or ("the same",))))
+    blocks.append(section("Recipe", *_recipe(found.recipe)))
     if found.drift is not None and found.drift.moved:
         blocks.append(section("Rewards of the same steps, after minus before", *_drift(found.drift)))
     if found.problems is not None:
@@ -64,6 +68,12 @@ def _tables(tables: dict[str, TableDiff]) -> RenderableType:
         rows = ["-" if count is None else f"{count:,}" for count in (table.rows_before, table.rows_after)]
         view.add_row(name, *rows, *(f"{count:,}" if count else "" for count in (table.added, table.removed, table.changed)))
     return view
+
+
+def _recipe(changes: Sequence[str]) -> list[Text]:
+    lines = [Text(cell(line, RECIPE_CHARACTERS)) for line in changes or ("the same",)]
+    cut = any(len(line) > RECIPE_CHARACTERS for line in changes)
+    return [*lines, *([Text("--json has them whole", style="dim")] if cut else [])]
 
 
 def _drift(drift: Drift) -> list[RenderableType]:

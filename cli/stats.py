@@ -156,7 +156,7 @@ def _scores(scores: Mapping[str, Any], prm: Mapping[str, Any] | None) -> list[Re
     view = plain_table(*heads, right=heads[1:])
     for name in AGGREGATIONS:
         means = (_number(scores["mean_score"][side][name]) for side in ("correct", "incorrect"))
-        view.add_row(f"{name} of rewards", *means, _number(scores["auc"][name]))
+        view.add_row(f"{name} of the rewards", *means, _number(scores["auc"][name]))
     told = [f"{counted(scores['solutions'], 'solution')} with rewards"]
     if scores["tied"] is not None:
         told.append(f"{scores['tied']:.0%} of different texts have the same mean as another of their problem and verdict (ties)")

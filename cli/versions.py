@@ -54,13 +54,15 @@ def collect_garbage(dataset: str, keep: int | None, hours: float, delete: bool) 
     min_age = timedelta(hours=hours)
     found = collect(store, keep, min_age) if delete else garbage(store, keep, min_age)
     out = console()
-    view = plain_table("what", "count", "bytes", right=("count", "bytes"))
+    view = plain_table("files of", "files", "bytes", right=("files", "bytes"))
     kinds = sorted({piece.kind for piece in found.removed})
     if found.versions:
-        view.add_row(f"versions {', '.join(map(str, found.versions))}", f"{len(found.versions):,}", "")
+        view.add_row(f"{'version' if len(found.versions) == 1 else 'versions'} {', '.join(map(str, found.versions))}", "", "")
     for kind in kinds:
         pieces = [piece for piece in found.removed if piece.kind == kind]
         view.add_row(kind, f"{len(pieces):,}", f"{sum(piece.bytes for piece in pieces):,}")
+    if len(kinds) > 1:
+        view.add_row("all", f"{len(found.removed):,}", f"{sum(piece.bytes for piece in found.removed):,}")
     if found.versions or kinds:
         out.print(section("Removed" if delete else "Would be removed", view))
     else:

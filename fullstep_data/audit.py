@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from fullstep_data.overlap import Index, QuestionSet
+from fullstep_data.sources.files import BUILTIN
 from fullstep_data.store import Version
 
 LICENCES = {
@@ -24,8 +25,10 @@ LICENCES = {
     "aqua": "Apache-2.0",
     "metamath": "MIT",
     "reasoning-gym": "Apache-2.0",
+    "builtin": "Apache-2.0",
+    "arithmetic": "Apache-2.0",
 }
-"""What the authors of known sources state; everything else is for the user to find out."""
+"""What the authors of known sources state (of the last two, we); everything else is for the user to find out."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ def licence_of(recipe: Any) -> str | None:
     """The licence of the source that a recipe names; None where we do not know it."""
     section = recipe.get("problems") if isinstance(recipe, dict) else None
     source = section.get("source", {}) if isinstance(section, dict) else {}
-    return LICENCES.get(source.get("preset") or source.get("kind", ""))
+    ours = str(source.get("path", "")).startswith(BUILTIN)
+    return LICENCES.get("builtin" if ours else source.get("preset") or source.get("kind", ""))
 
 
 def _matches(problems: pl.DataFrame, place: str, questions: Sequence[str]) -> Iterator[Match]:

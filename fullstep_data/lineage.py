@@ -141,7 +141,7 @@ def _solution(graph: Lineage, version: Version, pair: Mapping[str, Any], rows: M
     row = mine["solutions"].row(0, named=True)
     facts = {name: row[name] for name in ("sample_index", "seed", "finish_reason", "tokens", "answer", "correct")}
     rewards = [round(reward, 3) for reward in mine["step_scores"]["reward"]]
-    title = f"{side} solution {solution_id}"
+    title = f"solution {solution_id}"
     score = "score of the step" if "step_pair_id" in pair else "score"
     graph.add(side, title, facts | {score: pair[f"{side}_score"], "rewards": rewards or None}, ("pair", side))
     sampling = _stage_or_none(version, "samples")

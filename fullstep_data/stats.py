@@ -30,6 +30,15 @@ LEVELS = 100
 CALIBRATION_BINS = 10
 QUANTILES = (0.1, 0.5, 0.9)
 AGGREGATIONS = ("mean", "min", "product", "last")
+PRM_FIGURES = {
+    "auc": "AUC",
+    "accuracy": "accuracy at 0.5",
+    "label_mean": "share of steps labelled 1",
+    "brier": "Brier score",
+    "ece": "expected calibration error",
+    "lowest_is_last": "share of solutions whose lowest reward is their last step's",
+}
+"""What a trainer of PRMs measures on problems that it did not train on, by its word for it."""
 
 CUBE = """
 SELECT label, least(step_index, $positions) AS position, least(floor(reward * $levels), $levels - 1)::INT AS level,

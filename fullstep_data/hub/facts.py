@@ -15,7 +15,7 @@ from fullstep_data.audit import Audit
 from fullstep_data.hub.histogram import BINS
 from fullstep_data.hub.views import View
 from fullstep_data.query import connect
-from fullstep_data.stats import SCORER
+from fullstep_data.stats import PRM_FIGURES, SCORER
 from fullstep_data.store import Manifest, Store, Version
 from fullstep_data.store.label_health import MAIN_LABELLER
 from fullstep_data.store.runs import read_run
@@ -129,16 +129,6 @@ def _prm_metrics(version: Version) -> dict[str, float] | None:
         return None
     figures = json.loads(content).get("validation") or {}
     return {PRM_FIGURES[name]: float(figures[name]) for name in PRM_FIGURES if isinstance(figures.get(name), int | float)}
-
-
-PRM_FIGURES = {
-    "auc": "AUC",
-    "accuracy": "accuracy at 0.5",
-    "label_mean": "share of steps labelled 1",
-    "brier": "Brier score",
-    "ece": "expected calibration error",
-    "lowest_is_last": "share of solutions whose lowest reward is their last step's",
-}
 
 
 def _software(version: Version) -> dict[str, str]:

@@ -15,10 +15,10 @@ from fullstep_data.accuracy import accuracy
 from fullstep_data.hub.address import Address
 from fullstep_data.hub.card import CITATION, shown
 from fullstep_data.hub.dataset import without_folders
-from fullstep_data.hub.facts import PRM_FIGURES
 from fullstep_data.hub.front_matter import merged
 from fullstep_data.hub.publish import Bundle
 from fullstep_data.hub.pull import find
+from fullstep_data.stats import PRM_FIGURES
 from fullstep_data.store import ModelRecord, Version
 from fullstep_data.store.disk import sha256_of
 from schemas import InputError

@@ -60,11 +60,12 @@ def resolve(spec: str, numbers: Sequence[int], tags: Mapping[str, int], created:
         near = [f"@{number}" for number in sorted(numbers, key=lambda number: abs(number - int(spec)))[:_NEAR]]
     else:
         near = [f"@{tag} (version {tags[tag]})" for tag in get_close_matches(spec, tags, n=_NEAR, cutoff=0.0)]
+    named = f" and {'tag' if len(tags) == 1 else 'tags'} {', '.join(tags)}" if tags else ""
     raise InputError(
         what=f"the dataset has no version {spec!r}",
         where=shown(where),
         examples=near,
-        next_step=f"it has {_listed(numbers)}" + (f" and tags {', '.join(tags)}" if tags else ""),
+        next_step=f"it has {_listed(numbers)}{named}",
     )
 
 

@@ -8,6 +8,8 @@ def test_a_leak_is_shown_and_makes_the_exit_code(built: Path, tmp_path: Path):
     clean = done("fs-data audit out/tiny", built).stdout
     assert "Training problems that repeat another\n  none" in clean
     assert "builtin:sums.jsonl" in clean
+    assert "licence, as the authors state it: Apache-2.0" in clean
+    assert "no evaluation set was looked into" in clean
     row = json.loads(
         done("""fs-data sql out/tiny "FROM problems WHERE split = 'train' ORDER BY 1 LIMIT 1" --format json""", built).stdout
     )[0]
@@ -20,6 +22,7 @@ def test_a_leak_is_shown_and_makes_the_exit_code(built: Path, tmp_path: Path):
     found = json.loads(invoke(f"fs-data audit out/tiny --against {leaked} --json", built).stdout)
     assert [leak["problem_id"] for leak in found["leaks"]] == [row["problem_id"]]
     assert "problems.audit.against" in result.stdout
+    assert "no evaluation set was looked into" not in result.stdout
     assert "problems.audit.against" not in clean
 
 

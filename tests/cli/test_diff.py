@@ -29,6 +29,19 @@ def test_a_version_and_itself(built: Path):
     assert "the rows are the same" in done("fs-data diff out/tiny out/tiny@1", built).stdout
 
 
+def test_sections_that_only_one_recipe_has_are_cut_short_and_json_has_them_whole(built: Path, tmp_path: Path):
+    done(f"fs-data import math-shepherd builtin:math-shepherd.jsonl --out {tmp_path / 'shepherd'}", built)
+    text = done(f"fs-data diff {tmp_path / 'shepherd'} out/tiny", built).stdout
+    recipe = text[text.index("Recipe") : text.index("Problems with pairs") if "Problems with pairs" in text else None]
+    assert '"learning_rate"' not in recipe
+    assert "--json has them whole" in recipe
+    assert "options: " in recipe
+    found = json.loads(done(f"fs-data diff {tmp_path / 'shepherd'} out/tiny --json", built).stdout)
+    (section,) = [line for line in found["recipe"] if line.startswith("prm: null → ")]
+    assert json.loads(section.removeprefix("prm: null → "))["learning_rate"] > 0
+    assert "--json has them whole" not in done("fs-data diff out/tiny out/tiny@1", built).stdout
+
+
 def test_an_unknown_version_is_named(built: Path):
     result = invoke("fs-data diff out/tiny@1 out/tiny@2", built)
     assert result.exit_code == 2

@@ -12,7 +12,7 @@ from tests.cli.commands import done, invoke
 def test_the_tree_goes_back_to_seed_grader_prm_and_source(built: Path):
     text = done("fs-data lineage out/tiny", built).stdout
     for word in (
-        "chosen solution",
+        "chosen: solution",
         "sampled with seed",
         "grader fullstep",
         "labeller outcome",
@@ -39,7 +39,7 @@ def test_a_pair_of_next_steps_has_a_way_back_too(built: Path):
     nodes = json.loads(done(f"fs-data lineage out/tiny {pair['step_pair_id']} --format json", built).stdout)["nodes"]
     assert nodes["pair"]["title"] == f"pair of next steps {pair['step_pair_id']}"
     assert nodes["pair"]["facts"]["chosen"] == pair["chosen"]
-    assert nodes["chosen"]["title"] == f"chosen solution {pair['chosen_id']}"
+    assert nodes["chosen"]["title"] == f"solution {pair['chosen_id']}"
     assert float(nodes["rejected"]["facts"]["score of the step"]) == pytest.approx(pair["rejected_score"], rel=1e-3)
     assert nodes["selection"]["title"].startswith("stage step_pairs")
     assert "training rows" in nodes

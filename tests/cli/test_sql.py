@@ -1,5 +1,8 @@
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -7,7 +10,7 @@ import polars as pl
 import pytest
 
 from cli.sql import FORMS, show
-from tests.cli.commands import done, invoke
+from tests.cli.commands import REPOSITORY, done, invoke
 
 QUESTION = "SELECT pair_id, margin, chosen_rewards FROM preferences ORDER BY pair_id LIMIT 2"
 
@@ -24,6 +27,15 @@ def test_every_form_has_the_same_rows(built: Path):
     assert rule == "| --- | ---: | --- |"
     assert [line.split(" | ")[0].removeprefix("| ") for line in lines] == [row["pair_id"] for row in rows]
     assert all(row["pair_id"] in answers["table"].stdout for row in rows)
+
+
+def test_an_answer_does_without_pandas(built: Path):
+    """Whose import takes longer than the answer."""
+    told = "import atexit, sys; from cli.data import main; atexit.register(lambda: print('pandas' in sys.modules)); main()"
+    command = [sys.executable, "-c", told, "sql", "out/tiny", "SELECT 1 AS one", "--format", "csv"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(command, cwd=built, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["one", "1", "False"]
 
 
 def test_markdown_has_every_row_and_keeps_to_its_cells(capsys: pytest.CaptureFixture[str]):

@@ -47,7 +47,11 @@ def test_gc_tells_first_and_removes_only_when_told_to(place: Path):
     done("fs-data build tiny --out out/tiny --set samples.samples=4", place)
     told = done("fs-data gc out/tiny --keep 1 --older-than 0", place).stdout
     assert "Would be removed" in told
-    assert "versions 1" in told
+    assert "version 1" in told
+    rows = [line.split() for line in told.splitlines() if line.startswith("  ")]
+    files = {name: (int(count), int(size.replace(",", ""))) for name, count, size in rows[3:]}
+    assert files["all"] == tuple(map(sum, zip(*(counts for name, counts in files.items() if name != "all"), strict=True)))
+    assert files["pairs"][0] > 0
     assert "nothing was removed" in told
     assert len(list((place / "out/tiny/versions").iterdir())) == 2
     assert "spared for being younger than 24 hours" in done("fs-data gc out/tiny --keep 1", place).stdout

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fullstep_data.audit import audit
+from fullstep_data.audit import audit, licence_of
 from fullstep_data.overlap import QuestionSet
 from fullstep_data.stage import Context, Outcome
 from fullstep_data.store import Version
@@ -66,6 +66,20 @@ def test_test_problems_among_the_training_problems_and_repeats(tmp_path: Path) -
 
 def test_test_problems_in_an_evaluation_set_are_no_leak(tmp_path: Path) -> None:
     assert audit(dataset(tmp_path / "d", [OTHER], [LONG]), [QuestionSet("set", (LONG,))]).leaks == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "licence"),
+    [
+        ({"kind": "file", "path": "builtin:sums.jsonl"}, "Apache-2.0"),
+        ({"kind": "file", "path": "mine.jsonl"}, None),
+        ({"kind": "file", "path": "mine.jsonl", "preset": "gsm8k"}, "MIT"),
+        ({"kind": "hub", "name": "me/mine"}, None),
+        ({"kind": "arithmetic"}, "Apache-2.0"),
+    ],
+)
+def test_licences_are_those_of_known_sources(source: dict[str, str], licence: str | None) -> None:
+    assert licence_of({"problems": {"source": source}}) == licence
 
 
 def test_a_version_without_problems_says_so(tmp_path: Path) -> None:

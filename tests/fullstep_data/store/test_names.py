@@ -54,6 +54,12 @@ def test_what_is_not_there_names_what_is_near(spec: str, near: list[str]) -> Non
     assert caught.value.next_step == "it has versions 1 to 4 and tags v1, best"
 
 
+def test_one_tag_is_one() -> None:
+    with pytest.raises(InputError) as caught:
+        resolve("x", (1,), {"v1": 1}, lambda _: None, Path("data"))
+    assert caught.value.next_step == "it has version 1 and tag v1"
+
+
 def test_versions_that_were_given_up_are_not_told_of() -> None:
     told = {"4": "versions 1 to 3, 5", "7": "versions 1 to 3, 5", "x": "versions 1 to 3, 5"}
     for spec, versions in told.items():
