@@ -85,7 +85,7 @@ def _labels(found: Mapping[str, Any]) -> list[RenderableType]:
         Text(f"{row['labeller']}: {row['doubted']:,} of {row['right_solutions']:,} right solutions have a step labelled 0")
         for row in found["doubted"]
     ]
-    heads = ("step", "labelled", "as the outcome says")
+    heads = ("step_index", "labelled", "as the outcome says")
     agreement = plain_table("labeller", *heads, right=heads)
     for row in found["agreement"]:
         agreement.add_row(row["labeller"], _position_of(row["position"]), f"{row['steps']:,}", f"{row['agreement']:.0%}")
@@ -125,7 +125,7 @@ def _histogram(histogram: Mapping[str, list[int]]) -> RenderableType:
 
 def _by_position(positions: list[dict[str, Any]]) -> RenderableType:
     columns = ("steps", "mean", "p10", "p50", "p90", "mean_true", "mean_false")
-    heads = ("step", "steps", "mean", "p10", "p50", "p90", "mean, label 1", "mean, label 0")
+    heads = ("step_index", "steps", "mean", "p10", "p50", "p90", "mean, label 1", "mean, label 0")
     view = plain_table(*heads, right=heads)
     for row in positions:
         view.add_row(row["position"], f"{row['steps']:,}", *(_number(row[column]) for column in columns[1:]))
@@ -200,7 +200,7 @@ def _pairs(pairs: Mapping[str, Any]) -> list[RenderableType]:
 
 
 def _step_pairs(pairs: Mapping[str, Any]) -> list[RenderableType]:
-    at = ", ".join(f"{count:,} at step {place}" for place, count in pairs["by_position"].items())
+    at = ", ".join(f"{count:,} at step_index {place}" for place, count in pairs["by_position"].items())
     lines: list[RenderableType] = [Text(f"{counted(pairs['pairs'], 'pair')} on {counted(pairs['problems'], 'problem')}: {at}")]
     if pairs["unscored"]:
         lines.append(Text(f"{pairs['unscored']:,} without rewards"))

@@ -37,7 +37,7 @@ def test_pairs_of_next_steps_are_counted(built: Path):
     longer = frame.select((pl.col("chosen").str.len_chars() > pl.col("rejected").str.len_chars()).mean()).item()
     assert found["chosen_longer"] == pytest.approx(longer)
     text = done("fs-data stats out/tiny", built).stdout
-    assert f"{frame.height} pairs on {frame['problem_id'].n_unique()} problems: {at['0']} at step 0" in text
+    assert f"{frame.height} pairs on {frame['problem_id'].n_unique()} problems: {at['0']} at step_index 0" in text
 
 
 def test_what_the_prm_was_not_trained_on_is_told(built: Path):
