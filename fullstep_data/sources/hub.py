@@ -26,7 +26,10 @@ def read_hub(source: HubSource) -> tuple[str, list[Row]]:
         rows = [Row(number, dict(values)) for number, values in enumerate(loaded, start=1)]
     except Exception as error:  # the Hub's client raises many kinds: no network, no such name, config, split or revision
         what = f"the data set cannot be loaded: {type(error).__name__}: {(str(error).splitlines() or [''])[0][:300]}"
-        next_step = "check name, config, hub_split and revision, and the network; `hf auth login` for private data sets"
+        next_step = (
+            "check name, config, hub_split and revision, and the network; `hf auth login` for private data sets; where there is "
+            'no network, name a file of the same rows (kind = "file"; NAME=FILE for an evaluation set)'
+        )
         raise InputError(what, where=where, next_step=next_step) from error
     if not rows:
         raise InputError("the data set holds no rows", where=where, next_step="choose another hub_split")

@@ -40,5 +40,6 @@ def test_an_unknown_split_is_the_user_s_error(hub_folder: Path) -> None:
 
 
 def test_an_unknown_name_is_the_user_s_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be loaded"):
+    with pytest.raises(InputError, match="cannot be loaded") as caught:
         read(HubSource(name=str(tmp_path / "nothing")))
+    assert "NAME=FILE" in caught.value.next_step
