@@ -82,7 +82,8 @@ def read_script(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the file cannot be read: {error}", where=str(path), next_step="name a text file of SQL") from error
+        why = (isinstance(error, OSError) and error.strerror) or error
+        raise InputError(f"the file cannot be read: {why}", where=str(path), next_step="name a text file of SQL") from error
 
 
 def show(answer: Iterator[pl.DataFrame], form: str) -> None:
