@@ -79,10 +79,11 @@ def lineage(version: Version, pair_id: str | None = None) -> Lineage:
     graph.add("pair", title, facts | {"version": version.number, "recipe": version.manifest.recipe.get("name")})
     for side in SIDES:
         _solution(graph, version, pair, rows, side)
+    rejected = ", ".join(f"{count:,} {reason}" for reason, count in stage.counts.rejected.items())
     graph.add(
         "selection",
         f"stage {table}, revision {stage.revision}",
-        {"config": stage.config, "kept": stage.counts.kept, "rejected": stage.counts.rejected or None},
+        {"config": stage.config, "kept": f"{stage.counts.kept:,}", "rejected": rejected or None},
         ("pair", "selected by"),
     )
     problem = rows["problems"].row(0, named=True)

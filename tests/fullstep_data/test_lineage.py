@@ -36,6 +36,13 @@ def test_a_pair_leads_to_all_that_made_it(version: Version) -> None:
     assert graph.nodes["problem"].facts["gold"] == solutions[pair["chosen_id"]]["answer"]
 
 
+def test_the_stage_says_what_it_kept_and_rejected(version: Version) -> None:
+    facts = lineage(version).nodes["selection"].facts
+    reasons = version.frame("rejects").filter(stage="pairs")["reason"].value_counts().sort("reason")
+    assert facts["kept"] == f"{version.tables['pairs'].rows:,}"
+    assert facts["rejected"] == ", ".join(f"{count:,} {reason}" for reason, count in reasons.iter_rows())
+
+
 def test_the_prm_names_the_rows_that_it_was_trained_on(version: Version) -> None:
     """Stage prm of the small chain reads step_labels and nothing else: all of its parts."""
     graph = lineage(version)
