@@ -23,7 +23,7 @@ def content_id(*content: Any) -> str:
 
 
 def content_ids(*content: str | pl.Series) -> pl.Series:
-    """`content_id` of many rows at once, at a fraction of the cost. A text stands in all rows, a column gives each row its own."""
+    """`content_id` of many rows at once, at a fraction of the cost. A text stands in all rows, a column gives each its own."""
     opening = (pl.lit('","' if place else '["') for place in range(len(content)))
     texts = (pl.lit(one) for one in content)
     rows = pl.concat_str([*chain.from_iterable(zip(opening, texts, strict=True)), pl.lit('"]')])
