@@ -5,7 +5,7 @@ made().height                                # and gives their rows
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,34 +34,38 @@ def raw(version: Version, work: Path, told: dict[str, Any]) -> Selected:
 
 def with_pandas(version: Version, work: Path, told: dict[str, Any]) -> Selected:
     """As one writes it down: group, merge, sort, head, merge. Equal scores are not put in order: there are hardly any."""
+    for files in zip(*(version.files(table) for table in COLUMNS), strict=True):
+        _part_with_pandas(files, work / files[0].name)
+    return lambda: pl.read_parquet(work / "*.parquet")
+
+
+def _part_with_pandas(files: Sequence[Path], target: Path) -> None:
     import numpy as np
     import pandas as pd
 
-    for files in zip(*(version.files(table) for table in COLUMNS), strict=True):
-        asked, solved, scored = (
-            pd.read_parquet(path, columns=columns) for path, columns in zip(files, COLUMNS.values(), strict=True)
+    asked, solved, scored = (
+        pd.read_parquet(path, columns=columns) for path, columns in zip(files, COLUMNS.values(), strict=True)
+    )
+    score = scored.assign(reward=scored["reward"].astype("float64")).groupby("solution_id", sort=False)["reward"].mean()
+    solved = solved[solved["problem_id"].isin(asked.loc[asked["split"] == "train", "problem_id"])]
+    solved = solved.sort_values(["sample_index", "solution_id"]).drop_duplicates(["problem_id", "text"])
+    fit = solved[solved["correct"].notna()].merge(score.rename("score"), left_on="solution_id", right_index=True)
+    fit["correct"] = fit["correct"].astype(bool)
+    fit["place"] = np.where(fit["correct"], -fit["score"], fit["score"])
+    best = fit.sort_values("place").groupby(["problem_id", "correct"], sort=False).head(TOP)
+    best = best.assign(rank=best.groupby(["problem_id", "correct"], sort=False).cumcount())
+    sides = [
+        best[best["correct"] == correct][["problem_id", "solution_id", "score", "rank"]].set_axis(
+            ["problem_id", f"{name}_id", f"{name}_score", f"{name}_rank"], axis=1
         )
-        score = scored.assign(reward=scored["reward"].astype("float64")).groupby("solution_id", sort=False)["reward"].mean()
-        solved = solved[solved["problem_id"].isin(asked.loc[asked["split"] == "train", "problem_id"])]
-        solved = solved.sort_values(["sample_index", "solution_id"]).drop_duplicates(["problem_id", "text"])
-        fit = solved[solved["correct"].notna()].merge(score.rename("score"), left_on="solution_id", right_index=True)
-        fit["correct"] = fit["correct"].astype(bool)
-        fit["place"] = np.where(fit["correct"], -fit["score"], fit["score"])
-        best = fit.sort_values("place").groupby(["problem_id", "correct"], sort=False).head(TOP)
-        best = best.assign(rank=best.groupby(["problem_id", "correct"], sort=False).cumcount())
-        sides = [
-            best[best["correct"] == correct][["problem_id", "solution_id", "score", "rank"]].set_axis(
-                ["problem_id", f"{name}_id", f"{name}_score", f"{name}_rank"], axis=1
-            )
-            for correct, name in ((True, "chosen"), (False, "rejected"))
-        ]
-        pairs = sides[0].merge(sides[1], on="problem_id").sort_values(["problem_id", "chosen_rank", "rejected_rank"])
-        ids = zip(pairs["chosen_id"], pairs["rejected_id"], strict=True)
-        pairs["pair_id"] = [content_id("pair", chosen, rejected, POLICY) for chosen, rejected in ids]
-        pairs["margin"] = pairs["chosen_score"] - pairs["rejected_score"]
-        pairs["policy"], pairs["scorer"] = POLICY, scored["scorer"].iloc[0]
-        pairs.to_parquet(work / files[0].name, compression="zstd", index=False)
-    return lambda: pl.read_parquet(work / "*.parquet")
+        for correct, name in ((True, "chosen"), (False, "rejected"))
+    ]
+    pairs = sides[0].merge(sides[1], on="problem_id").sort_values(["problem_id", "chosen_rank", "rejected_rank"])
+    ids = zip(pairs["chosen_id"], pairs["rejected_id"], strict=True)
+    pairs["pair_id"] = [content_id("pair", chosen, rejected, POLICY) for chosen, rejected in ids]
+    pairs["margin"] = pairs["chosen_score"] - pairs["rejected_score"]
+    pairs["policy"], pairs["scorer"] = POLICY, scored["scorer"].iloc[0]
+    pairs.to_parquet(target, compression="zstd", index=False)
 
 
 def with_datasets(version: Version, work: Path, told: dict[str, Any]) -> Selected:

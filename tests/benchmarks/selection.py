@@ -38,7 +38,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -265,19 +265,21 @@ def selecting(version: Version, work: Path, told: dict[str, Any]) -> Selected:
     context, writing = Context(PAIRS.config(recipe()), {}), 0.0
     began = user_cpu()
     for files in zip(*(version.files(read.table) for read in PAIRS.reads), strict=True):
-        scans = (
-            scan(TABLES[read.table], path.read_bytes(), str(path), read.columns)
-            for read, path in zip(PAIRS.reads, files, strict=True)
-        )
-        wanted = (
-            rows.filter(pl.sql_expr(read.where)) if read.where else rows for read, rows in zip(PAIRS.reads, scans, strict=True)
-        )
-        outcome = PAIRS.run(*pl.collect_all(wanted), context)
-        before = user_cpu()
-        (work / files[0].name).write_bytes(encode(TABLES["pairs"], in_order(PAIRS, outcome.rows)))
-        writing += user_cpu() - before
+        writing += _select(files, context, work / files[0].name)
     told["unwritten"] = round(user_cpu() - began - writing, 3)
     return lambda: pl.read_parquet(work / "*.parquet")
+
+
+def _select(files: Sequence[Path], context: Context, target: Path) -> float:
+    """Selects the pairs of a part, and lets everything go; gives the CPU of writing them."""
+    scans: list[pl.LazyFrame] = []
+    for read, path in zip(PAIRS.reads, files, strict=True):
+        rows = scan(TABLES[read.table], path.read_bytes(), str(path), read.columns)
+        scans.append(rows.filter(pl.sql_expr(read.where)) if read.where else rows)
+    outcome = PAIRS.run(*pl.collect_all(scans), context)
+    before = user_cpu()
+    target.write_bytes(encode(TABLES["pairs"], in_order(PAIRS, outcome.rows)))
+    return user_cpu() - before
 
 
 def building(version: Version, work: Path, told: dict[str, Any]) -> Selected:
