@@ -5,6 +5,7 @@ require_accounted(stage, frames, outcome, where="stage steps, part 3f…")     #
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TypeVar
 
 import polars as pl
 
@@ -12,6 +13,8 @@ from fullstep_data.plan import Planned
 from fullstep_data.stage import Accounts, Outcome, Stage
 from fullstep_data.store import Counts, Part
 from schemas import ContractError
+
+Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
 
 def require_accounted(stage: Stage, frames: Sequence[pl.DataFrame], outcome: Outcome, where: str) -> None:
@@ -59,7 +62,7 @@ def read_index(stage: Stage, accounts: Accounts) -> int:
     return next(index for index, read in enumerate(stage.reads) if read.table == accounts.table)
 
 
-def filtered(frame: pl.DataFrame, condition: str) -> pl.DataFrame:
+def filtered(frame: Frame, condition: str) -> Frame:
     """The rows that fulfil a condition in SQL; all of them where it is empty."""
     return frame.filter(pl.sql_expr(condition)) if condition else frame
 

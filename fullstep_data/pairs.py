@@ -154,13 +154,8 @@ def candidates(solutions: pl.DataFrame, scores: pl.DataFrame, left_out: Sequence
         frame = frame.hstack(scores[["score", "scorer"]])
     else:
         frame = frame.join(scores, on="solution_id", how="left", maintain_order="left")
-    run = pl.col("problem_id").rle_id()
-    looked = solutions.select(
-        problem=run,
-        verdict=pl.col("correct").cast(pl.Int8).fill_null(-1),
-        near=(run.cast(pl.UInt64) * 2**32 + pl.col("text").str.len_bytes()).is_duplicated(),
-    )
-    problem, verdict = looked["problem"].to_numpy(), looked["verdict"].to_numpy()
+    problem = frame["problem_id"].rle_id().to_numpy()
+    verdict = frame["correct"].cast(pl.Int8).fill_null(-1).to_numpy()
     unfit = np.zeros(frame.height, np.int8)
     if frame["score"].null_count():
         unfit[frame["score"].is_null().to_numpy()] = 1
@@ -169,7 +164,7 @@ def candidates(solutions: pl.DataFrame, scores: pl.DataFrame, left_out: Sequence
     if left_out:
         unfit[frame["solution_id"].is_in(list(left_out)).to_numpy()] = UNFIT.index("labellers disagree")
     if not config.copies:
-        unfit[_copies(solutions, problem, np.flatnonzero(looked["near"].to_numpy()))] = UNFIT.index("duplicate text")
+        unfit[_copies(solutions, problem)] = UNFIT.index("duplicate text")
     unfit[verdict < 0] = UNFIT.index("outcome undecided")
     return Candidates(frame, problem, (unfit == 0) & (verdict == 1), unfit)
 
@@ -252,22 +247,18 @@ def _aggregated(rewards: Array, first: Array, lengths: Array, score: str) -> Arr
     return scores / lengths if score == "mean" else scores
 
 
-def _copies(solutions: pl.DataFrame, problem: Array, near: Array) -> Array:
-    """Rows whose text an earlier sample of the problem has. near: rows that may be a copy or have one; only those of one hash are
-    compared.
-    """
-    alike = solutions["text"][near].to_frame().select(pl.col("text").hash().is_duplicated()).to_series().to_numpy()
-    near = near[alike]
-    sample, solution, text = (solutions[name][near].to_list() for name in ("sample_index", "solution_id", "text"))
-    first: dict[tuple[int, str], tuple[int, str, int]] = {}
+def _copies(solutions: pl.DataFrame, problem: Array) -> Array:
+    """Rows whose text an earlier sample of the problem has. Only texts of one length, then of one hash, are compared."""
+    sized = problem.astype(np.uint64) << np.uint64(32) | solutions["text"].str.len_bytes().to_numpy()
+    near = np.flatnonzero(pl.Series(sized).is_duplicated())
+    near = near[solutions["text"][near].hash().is_duplicated().to_numpy()]
+    alike = (solutions[name][near].to_list() for name in ("sample_index", "solution_id", "text"))
+    seen: set[tuple[int, str]] = set()
     copies: list[int] = []
-    for key, one in zip(
-        zip(problem[near].tolist(), text, strict=True), zip(sample, solution, near.tolist(), strict=True), strict=True
-    ):
-        known = first.setdefault(key, one)
-        if known is not one:
-            first[key] = min(known, one)
-            copies.append(max(known, one)[2])
+    for _, _, text, of, row in sorted(zip(*alike, problem[near].tolist(), near.tolist(), strict=True)):
+        if (of, text) in seen:
+            copies.append(row)
+        seen.add((of, text))
     return np.array(copies, np.int64)
 
 
@@ -282,28 +273,24 @@ def _runs_of_ties(alike: Array, rank: Array, top: int) -> Iterator[tuple[int, in
 def _without_pairs(problems: pl.DataFrame, judged: Candidates, kept: set[str] | None) -> Iterator[tuple[str, str]]:
     """Id and reason of every problem without a pair. kept: the problems whose pairs have the margin; None where none is asked."""
     last = np.flatnonzero(np.diff(judged.problem, append=-1))
-    ids = judged.frame["problem_id"][last]
-    sides = (judged.right, judged.wrong, judged.unfit == UNFIT.index(LOW))
-    right, wrong, low = (np.bincount(judged.problem, side, minlength=last.size) for side in sides)
-    both = (right > 0) & (wrong > 0)
-    paired = set(ids.filter(both).to_list())
-    lone = np.flatnonzero(~both)
-    has = zip(*((side[lone] > 0).tolist() for side in (right, wrong, low)), strict=True)
-    found = dict(zip(ids[lone].to_list(), has, strict=True))
+    right = np.bincount(judged.problem, judged.right, minlength=last.size)
+    wrong = np.bincount(judged.problem, judged.wrong, minlength=last.size)
+    low = np.bincount(judged.problem, judged.unfit == UNFIT.index(LOW), minlength=last.size)
+    ids = judged.frame["problem_id"][last].to_list()
+    found = dict(zip(ids, zip(right.tolist(), wrong.tolist(), strict=True), strict=True))
+    scored_low = dict(zip(ids, (low > 0).tolist(), strict=True))
     for key in problems["problem_id"].sort().to_list():
-        if key in paired:
-            if kept is not None and key not in kept:
-                yield key, "no pair with such a margin"
-            continue
         match found.get(key):
             case None:
                 yield key, "no solutions"
-            case (False, False, _):
+            case (0, 0):
                 yield key, "no usable solution"
-            case (False, _, scored_low):
-                yield key, "no correct solution of such a score" if scored_low else "no correct solution"
-            case _:
+            case (0, _):
+                yield key, "no correct solution of such a score" if scored_low[key] else "no correct solution"
+            case (_, 0):
                 yield key, "no incorrect solution"
+            case _ if kept is not None and key not in kept:
+                yield key, "no pair with such a margin"
 
 
 def _fraction(solution_id: str, seed: int) -> float:

@@ -30,9 +30,9 @@ class Outcome:
 
 def rejects(stage: str, table: str, records: Sequence[tuple[str, str, str | None]]) -> pl.DataFrame:
     """Rows of `rejects` from (key, reason, detail)."""
-    told = list(zip(*records, strict=True)) or [(), (), ()]
-    columns = [[stage] * len(records), [table] * len(records), *told]
-    return pl.DataFrame(columns, schema=TABLES["rejects"].polars_schema, orient="col")
+    return TABLES["rejects"].frame(
+        [{"stage": stage, "table": table, "key": key, "reason": reason, "detail": detail} for key, reason, detail in records]
+    )
 
 
 class Tool(Protocol):

@@ -84,9 +84,9 @@ def scan(table: Table, content: bytes, where: str, columns: Sequence[str] = ()) 
     return rows.select(columns) if columns else rows
 
 
-def decode(table: Table, content: bytes, where: str, columns: Sequence[str] = ()) -> pl.DataFrame:
-    """What `scan` gives, collected."""
-    return scan(table, content, where, columns).collect()
+def decode(table: Table, content: bytes, where: str) -> pl.DataFrame:
+    """What `scan` gives of all columns, collected."""
+    return scan(table, content, where).collect()
 
 
 def read_note(content: bytes) -> tuple[int, Note]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from fullstep_data.accounts import answered_for, require_accounted
+from fullstep_data.accounts import answered_for, filtered, require_accounted
 from fullstep_data.plan import InputPart, Planned
 from fullstep_data.stage import Context, Outcome, Read, Stage, Tick, Tool, one_slice
 from fullstep_data.store import Part, Slice, Store
@@ -90,7 +90,11 @@ def input_frames(stage: Stage, inputs: Sequence[Sequence[InputPart]]) -> list[pl
     loaded: list[list[pl.DataFrame]] = [[] for _ in inputs]
     # A part of each read at once: less work for Polars than one after the other, and no more than that in memory twice.
     for together in zip_longest(*inputs):
-        rows = {place: _scanned(stage.reads[place], part) for place, part in enumerate(together) if part is not None}
+        rows = {
+            place: scanned(read, part.file.content(), shown(part.file.path))
+            for place, (read, part) in enumerate(zip(stage.reads, together, strict=True))
+            if part is not None
+        }
         for place, frame in zip(rows, pl.collect_all(rows.values()), strict=True):
             loaded[place].append(frame)
     return [
@@ -99,9 +103,9 @@ def input_frames(stage: Stage, inputs: Sequence[Sequence[InputPart]]) -> list[pl
     ]
 
 
-def _scanned(read: Read, part: InputPart) -> pl.LazyFrame:
-    rows = scan(TABLES[read.table], part.file.content(), shown(part.file.path), read.columns)
-    return rows.filter(pl.sql_expr(read.where)) if read.where else rows
+def scanned(read: Read, content: bytes, where: str) -> pl.LazyFrame:
+    """What a stage reads of a part. content: of its file. InputError: see `store.parquet.scan`."""
+    return filtered(scan(TABLES[read.table], content, where, read.columns), read.where)
 
 
 def checked(stage: Stage, outcome: Outcome, where: str) -> Outcome:

@@ -51,8 +51,8 @@ from fullstep_data.runner import QuietReporter, run
 from fullstep_data.stage import Context, Outcome
 from fullstep_data.stats import stats
 from fullstep_data.store import Store, Version, open_version
-from fullstep_data.store.parquet import encode, scan
-from fullstep_data.workers.part import in_order
+from fullstep_data.store.parquet import encode
+from fullstep_data.workers.part import in_order, scanned
 from schemas import TABLES
 from tests.benchmarks.made import PAIRS, PROBLEMS_PER_PART, judged, make, recipe, repeat
 from tests.benchmarks.memory_limit import Group, limited
@@ -147,9 +147,7 @@ def compare(work: Path, at: Callable[..., Path], quick: bool, repeats: int) -> d
         "build_vs_raw": cpu("build", full) / cpu("raw", full),
         "build_vs_pandas": cpu("pandas", full) / cpu("build", full),
         "build_vs_datasets": cpu("datasets", small) / cpu("build", small),
-        "user_system": {
-            side: [cpu(side, full, one) for one in ("cpu", "system")] for side in ("raw", "select", "build", "pandas")
-        },
+        "user_system": {side: [cpu(side, full, one) for one in ("cpu", "system")] for side in sides},
         "peak_gb": max(one["peak_gb"] for one in found["build", full]),
         "growth_1m_20m_100m": [rate / rates[0] for rate in rates],
         "growth_peak_gb": [max(one["peak_gb"] for one in found["build", each]) for each in grown],
@@ -272,10 +270,7 @@ def selecting(version: Version, work: Path, told: dict[str, Any]) -> Selected:
 
 def _select(files: Sequence[Path], context: Context, target: Path) -> float:
     """Selects the pairs of a part, and lets everything go; gives the CPU of writing them."""
-    scans: list[pl.LazyFrame] = []
-    for read, path in zip(PAIRS.reads, files, strict=True):
-        rows = scan(TABLES[read.table], path.read_bytes(), str(path), read.columns)
-        scans.append(rows.filter(pl.sql_expr(read.where)) if read.where else rows)
+    scans = [scanned(read, path.read_bytes(), str(path)) for read, path in zip(PAIRS.reads, files, strict=True)]
     outcome = PAIRS.run(*pl.collect_all(scans), context)
     before = user_cpu()
     target.write_bytes(encode(TABLES["pairs"], in_order(PAIRS, outcome.rows)))

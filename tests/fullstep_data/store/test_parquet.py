@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fullstep_data.store.manifest import RejectFile
-from fullstep_data.store.parquet import Note, decode, encode, read_note
+from fullstep_data.store.parquet import Note, decode, encode, read_note, scan
 from fullstep_data.store.views import table_body
 from schemas import TABLES, Column, InputError, Table
 
@@ -141,7 +141,7 @@ def test_columns_of_another_contract_are_an_input_error() -> None:
     content = encode(TABLES["problems"], TABLES["problems"].empty())
     for columns in ((), ("problem_id",)):  # whichever are asked for
         with pytest.raises(InputError, match="not those of contract version"):
-            decode(TABLES["samples"], content, where="parts/samples/x.parquet", columns=columns)
+            scan(TABLES["samples"], content, where="parts/samples/x.parquet", columns=columns)
 
 
 def test_the_note_carries_the_rejects() -> None:
